@@ -1,0 +1,106 @@
+"""The door to SQL: SQLite (WAL) or Postgres, one reading and one writing engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from assistant.errors import BusyError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """Sessions on one database.
+
+    SQLite takes a lock when a transaction first writes, and a transaction that began as a reader cannot wait for
+    it: it fails with "database is locked" at once, whatever the timeout (https://sqlite.org/isolation.html,
+    SQLITE_BUSY_SNAPSHOT). So `write()` takes the lock at its start, through an engine of its own with one connection.
+    """
+
+    def __init__(self, url: str, busy_s: float = 15) -> None:
+        self.url = url
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if (name := make_url(url).database) and name != ":memory:":
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+            self._reader = self._sqlite(busy_s, "BEGIN", pool_size=4)
+            self._writer = self._sqlite(busy_s, "BEGIN IMMEDIATE", pool_size=1)
+        else:
+            self._reader = self._writer = create_async_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+
+    def _sqlite(self, busy_s: float, begin: str, pool_size: int) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=busy_s + 5, connect_args={"timeout": busy_s}
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _configure(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # the driver must not begin transactions of its own
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading; nothing in it is committed."""
+        async with AsyncSession(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits at its end and rolls back on any error. Raises `BusyError` when it cannot begin."""
+        try:
+            async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            if "database is locked" in str(error.orig):
+                raise BusyError("The database is in use by another process.", "Try again in a moment.") from error
+            raise
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest version; safe when several processes start at once."""
+        await asyncio.to_thread(self._upgrade)
+
+    def _upgrade(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["url"] = self.url
+        command.upgrade(config, "head")
+
+    async def schema_is_current(self) -> bool:
+        """Whether the schema is at the newest migration."""
+        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+        def current(connection: Connection) -> str | None:
+            return MigrationContext.configure(connection).get_current_revision()
+
+        try:
+            async with self._reader.connect() as connection:
+                return await connection.run_sync(current) == head
+        except DBAPIError:
+            return False
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()

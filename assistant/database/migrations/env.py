@@ -1,0 +1,43 @@
+"""Alembic's entry: runs the migrations on the address that `Database` hands over."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from assistant.database.tables import SQLModel
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        render_as_batch=True,
+        compare_type=True,
+        transactional_ddl=False,
+    )
+    context.run_migrations()
+
+
+async def _upgrade(url: str) -> None:
+    engine = create_async_engine(url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        # One process migrates; the others wait here and then find nothing to do.
+        if connection.dialect.name == "sqlite":
+            await connection.execute(text("PRAGMA busy_timeout=30000"))
+            await connection.execute(text("PRAGMA journal_mode=WAL"))
+            begin, end = "BEGIN IMMEDIATE", "COMMIT"
+        else:
+            begin, end = "SELECT pg_advisory_lock(7301)", "SELECT pg_advisory_unlock(7301)"
+        await connection.execute(text(begin))
+        try:
+            await connection.run_sync(_run)
+        finally:
+            await connection.execute(text(end))
+    await engine.dispose()
+
+
+asyncio.run(_upgrade(context.config.attributes["url"]))

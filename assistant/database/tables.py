@@ -1,0 +1,278 @@
+"""Every table of the product. Ids that leave the database are random; order is by `seq`, never by clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Optional
+from uuid import uuid4
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from assistant.domain import now
+
+__all__ = ["SQLModel"]
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite keeps no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+def _seq() -> Any:
+    # SQLite numbers only plain INTEGER keys by itself.
+    return Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _moment(*, index: bool = False, nullable: bool = False) -> Any:
+    return Column(Moment(), nullable=nullable, index=index)
+
+
+class Person(SQLModel, table=True):
+    """Somebody who may sign in. `groups` leaves out `everyone`, which all are in."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    email: str = Field(unique=True, index=True, max_length=254)
+    name: str = ""
+    title: str = ""
+    password_hash: str = ""
+    groups: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    active: bool = True
+    # Session tokens issued before this moment are void: sign-out and removal revoke by it.
+    tokens_after: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class Thread(SQLModel, table=True):
+    """A talk of one person."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    title: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+    extra: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class Message(SQLModel, table=True):
+    """What a person wrote or was answered. `state`: streaming, complete, stopped, interrupted or failed."""
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    id: str = Field(default_factory=new_id, unique=True, index=True)
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    parent_id: str | None = Field(default=None, index=True)
+    role: str = Field(description="user or assistant")
+    text: str = Field(default="", sa_column=Column(Text, nullable=False))
+    state: str = "complete"
+    # The process that streams it, so that a start can tell a cut answer from a running one.
+    owner: str = ""
+    extra: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class ReceiptRow(SQLModel, table=True):
+    """The receipt of an answer, whole, as JSON, under the answer's id."""
+
+    __tablename__ = "receipt"
+
+    id: str = Field(primary_key=True, foreign_key="message.id")
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    release_id: int | None = Field(default=None, index=True)
+    level: str = Field(default="", index=True)
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+
+
+class FeedbackRow(SQLModel, table=True):
+    """A person's rating of one answer: 1 good, 0 bad. One row for each person and answer."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (UniqueConstraint("message_id", "person_id"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    message_id: str = Field(foreign_key="message.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    value: int
+    comment: str = Field(default="", sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+
+
+class UsageRow(SQLModel, table=True):
+    """The ledger: one row for every model, embedding and rerank call, failed ones too. Money in nano-dollars."""
+
+    __tablename__ = "usage"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    turn: str | None = Field(default=None, index=True, description="the answer's id; null for indexing")
+    person_id: str | None = Field(default=None, index=True)
+    segment: str = ""
+    feature: str = Field(description="answer, rewrite, title, judge, embed_query, embed_index, …")
+    kind: str = "chat"
+    provider: str = ""
+    model_asked: str
+    model_served: str = ""
+    outcome: str = "ok"
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    cost_nano: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    ms_first: int | None = None
+    ms: int = 0
+    day: str = Field(index=True, description="UTC date, YYYY-MM-DD")
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class OutboxRow(SQLModel, table=True):
+    """Something to deliver, written with what it tells of. `kind`: trace (subject: receipt) or score (feedback)."""
+
+    __tablename__ = "outbox"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    kind: str
+    subject: str = Field(index=True)
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    tries: int = 0
+    next_try: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+    delivered_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, index=True))
+    error: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class AccessRule(SQLModel, table=True):
+    """Which groups may read the documents of a rule. `key` is `source:glob`, stable over renamed groups."""
+
+    __tablename__ = "access_rule"
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    groups: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class DocumentRow(SQLModel, table=True):
+    """A file or page as the newest run found it. `state`: indexed, empty, failed or removed."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("source", "path"), Index("ix_document_state_path", "state", "path"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = Field(index=True)
+    path: str
+    title: str = ""
+    link: str = ""
+    owner: str = ""
+    language: str = ""
+    media_type: str = ""
+    modified: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    valid_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    rule_id: int = Field(foreign_key="access_rule.id", index=True)
+    sha256: str = ""
+    size: int = 0
+    settings: str = Field(default="", description="fingerprint of parser, splitter and embedder")
+    state: str = Field(default="indexed")
+    reason: str = ""
+    passages: int = 0
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class SourceRow(SQLModel, table=True):
+    """A source that was indexed, and where its files are; `configured` is false for one named on the command line."""
+
+    __tablename__ = "source"
+
+    name: str = Field(primary_key=True)
+    location: str
+    configured: bool = True
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class ReleaseRow(SQLModel, table=True):
+    """What is searched: a LanceDB table at a version. `state`: building, ready, retired, damaged or dropped."""
+
+    __tablename__ = "release"
+
+    id: int | None = Field(default=None, primary_key=True)
+    table_name: str
+    version: int = 0
+    embedder: str = ""
+    splitter: str = ""
+    parser: str = ""
+    documents: int = 0
+    passages: int = 0
+    content_hash: str = Field(default="", description="over ids, texts and access of all passages, order-free")
+    vectors_hash: str = ""
+    state: str = Field(default="building", index=True)
+    note: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    activated_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class ActiveRelease(SQLModel, table=True):
+    """The one row that says which release people are answered from."""
+
+    __tablename__ = "active_release"
+
+    id: int = Field(default=1, primary_key=True)
+    release_id: Optional[int] = Field(default=None, foreign_key="release.id")
+    activated_by: str = ""
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class RunRow(SQLModel, table=True):
+    """One indexing job. `state`: running, done, failed or abandoned (its process is gone)."""
+
+    __tablename__ = "run"
+
+    id: int | None = Field(default=None, primary_key=True)
+    started_by: str = ""
+    host: str = ""
+    pid: int = 0
+    state: str = Field(default="running", index=True)
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    report: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    release_id: int | None = None
+    started_at: datetime = Field(default_factory=now, sa_column=_moment())
+    beat_at: datetime = Field(default_factory=now, sa_column=_moment())
+    finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class CaseRow(SQLModel, table=True):
+    """A case made of a rating or a declined question, before and after it joined the case file."""
+
+    __tablename__ = "case"
+
+    id: str = Field(primary_key=True)
+    message_id: str | None = Field(default=None, foreign_key="message.id", index=True)
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_by: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what as an admin."""
+
+    __tablename__ = "audit"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    person: str
+    action: str
+    subject: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
