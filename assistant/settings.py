@@ -185,7 +185,9 @@ class Settings(Section):
     trace: TraceSettings = TraceSettings()
     retention: RetentionSettings = RetentionSettings()
     demo_people: list[DemoPerson] = []
-    secret: SecretStr | None = Field(default=None, description="signs sessions; from ASSISTANT_SECRET or the data folder")
+    secret: SecretStr | None = Field(
+        default=None, description="signs sessions; from ASSISTANT_SECRET or the data folder"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -1,0 +1,38 @@
+"""What the product says to people, by language: one TOML file each, with the same keys in every file."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+LANGUAGES = ("en", "de")
+_FOLDER = Path(__file__).parent
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _load(language: str) -> dict[str, dict[str, str]]:
+    return tomllib.loads((_FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def say(language: str, key: str, /, **values: object) -> str:
+    """The text of `section.name` in a language (English if we do not speak it), with its values filled in.
+
+    Raises `KeyError` for an unknown key or a missing value: a test asks for every key in every language.
+    """
+    section, name = key.split(".", 1)
+    return _load(language if language in LANGUAGES else "en")[section][name].format_map(values)
+
+
+def section(language: str, name: str) -> dict[str, str]:
+    """All texts of a section, for templates."""
+    return dict(_load(language if language in LANGUAGES else "en")[name])
+
+
+def pick(accept_language: str, fallback: str = "en") -> str:
+    """The first language of an `Accept-Language` header that we speak."""
+    for part in accept_language.split(","):
+        code = part.split(";")[0].strip().lower()[:2]
+        if code in LANGUAGES:
+            return code
+    return fallback
