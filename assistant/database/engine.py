@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from assistant.errors import BusyError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+# Alembic keeps its context in module globals: one migration at a time in a process.
+_migrating = threading.Lock()
 
 
 class Database:
@@ -71,6 +74,7 @@ class Database:
         """A session that commits at its end and rolls back on any error. Raises `BusyError` when it cannot begin."""
         try:
             async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+                await session.connection()
                 yield session
         except OperationalError as error:
             if "database is locked" in str(error.orig):
@@ -85,7 +89,8 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["url"] = self.url
-        command.upgrade(config, "head")
+        with _migrating:
+            command.upgrade(config, "head")
 
     async def schema_is_current(self) -> bool:
         """Whether the schema is at the newest migration."""

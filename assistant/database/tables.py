@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Optional
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, Text, UniqueConstraint
@@ -229,7 +229,7 @@ class ActiveRelease(SQLModel, table=True):
     __tablename__ = "active_release"
 
     id: int = Field(default=1, primary_key=True)
-    release_id: Optional[int] = Field(default=None, foreign_key="release.id")
+    release_id: int | None = Field(default=None, foreign_key="release.id")
     activated_by: str = ""
     updated_at: datetime = Field(default_factory=now, sa_column=_moment())
 

@@ -116,14 +116,14 @@ async def delete(db: Database, asker: Asker, thread_id: str) -> None:
         await _own(session, asker, thread_id)
         answers = select(Message.id).where(Message.thread_id == thread_id)
         ratings = select(FeedbackRow.id).where(col(FeedbackRow.message_id).in_(answers))
-        await session.execute(
+        await session.exec(
             sql_delete(OutboxRow).where(col(OutboxRow.subject).in_(answers) | col(OutboxRow.subject).in_(ratings))
         )
-        await session.execute(update(CaseRow).where(col(CaseRow.message_id).in_(answers)).values(message_id=None))
-        await session.execute(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
-        await session.execute(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id) == thread_id))
-        await session.execute(sql_delete(Message).where(col(Message.thread_id) == thread_id))
-        await session.execute(sql_delete(Thread).where(col(Thread.id) == thread_id))
+        await session.exec(update(CaseRow).where(col(CaseRow.message_id).in_(answers)).values(message_id=None))
+        await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
+        await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id) == thread_id))
+        await session.exec(sql_delete(Message).where(col(Message.thread_id) == thread_id))
+        await session.exec(sql_delete(Thread).where(col(Thread.id) == thread_id))
 
 
 async def open_turn(db: Database, asker: Asker, thread_id: str, message_id: str, text: str) -> None:
@@ -168,7 +168,7 @@ async def begin_answer(
 async def grow(db: Database, answer_id: str, text: str) -> None:
     """Keep what has been streamed so far, so that a cut loses little."""
     async with db.write() as session:
-        await session.execute(
+        await session.exec(
             update(Message).where(col(Message.id) == answer_id, col(Message.state) == "streaming").values(text=text)
         )
 
@@ -211,13 +211,13 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
         for attempt in attempts:
             session.add(_ledger(attempt, receipt, asker.person_id))
         session.add(OutboxRow(kind="trace", subject=answer.id))
-        await session.execute(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
+        await session.exec(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
 
 
 async def mark_interrupted(db: Database, alive: set[str]) -> int:
     """Mark the answers whose process is gone as cut. `alive` are the owners that still run. Returns how many."""
     async with db.write() as session:
-        result = await session.execute(
+        result = await session.exec(
             update(Message)
             .where(col(Message.state) == "streaming", col(Message.owner).not_in(alive))
             .values(state="interrupted")

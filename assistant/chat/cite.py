@@ -1,0 +1,179 @@
+"""Makes a model's stream safe to show: citations that resolve, no way out of the page.
+
+A model may have been told by a document to write a link or an image that carries data away, so nothing it writes is
+shown before its brackets, angle brackets and addresses are resolved (EchoLeak, CVE-2025-32711: reference-style
+images passed a filter on inline ones). What cannot be resolved is shown as plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_NUMBERS = re.compile(r"\s*\d{1,3}(?:\s*[,;]\s*\d{1,3})*\s*\Z")
+_ADDRESS = re.compile(
+    r"(?:[a-z][a-z0-9+.\-]{1,20}:)?//\S*|(?:https?|ftp|mailto|data|javascript|file):\S*|www\.\S*", re.I
+)
+_STARTS = ("http:", "https:", "ftp:", "mailto:", "data:", "javascript:", "file:", "www.")
+_INVISIBLE = re.compile(
+    r"[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
+_TRAILING = ".,;:!?)\"'”’"
+# Longest text between brackets, and longest address, that is waited for.
+_HOLD = 400
+
+
+class CitationFilter:
+    """Feed it pieces of a stream; it returns what is safe to show now. `close()` returns the rest.
+
+    `available` is the number of passages; `hosts` are those whose links stay links. `cited` collects the numbers that
+    were shown, in order of first use.
+    """
+
+    def __init__(self, available: int, hosts: Collection[str] = ()) -> None:
+        self._available = available
+        self._hosts = frozenset(hosts)
+        self._held = ""
+        self.cited: list[int] = []
+
+    def feed(self, piece: str) -> str:
+        self._held += _INVISIBLE.sub("", piece)
+        return self._drain(final=False)
+
+    def close(self) -> str:
+        return self._drain(final=True)
+
+    def _drain(self, *, final: bool) -> str:
+        out: list[str] = []
+        while self._held:
+            step = self._step(final)
+            if step is None:
+                break
+            used, text = step
+            self._held = self._held[used:]
+            out.append(text)
+        return "".join(out)
+
+    def _step(self, final: bool) -> tuple[int, str] | None:
+        """How many held characters to take and what to show for them; None while they cannot be told yet."""
+        held = self._held
+        first = held[0]
+        if first == "\\":
+            return (2, held[:2]) if len(held) > 1 else ((1, "") if final else None)
+        if first == "!":
+            # An image is a link with a mark before it; without the mark it is treated as the link it contains.
+            return (1, "" if held[1] == "[" else "!") if len(held) > 1 else ((1, "!") if final else None)
+        if first == "[":
+            return self._bracket(final)
+        if first == "]":
+            return 1, "\\]"
+        if first == "<":
+            if len(held) == 1 and not final:
+                return None
+            return 1, "\\<" if held[1:2].isalpha() or held[1:2] in {"/", "!", "?"} else "<"
+        return self._word(final)
+
+    def _word(self, final: bool) -> tuple[int, str] | None:
+        """A run up to the next blank or mark; one that may become an address is held until it ends."""
+        held = self._held
+        end = next((i for i, c in enumerate(held) if i and (c.isspace() or c in "[]<\\!")), len(held))
+        if held[0].isspace():
+            return 1, held[0]
+        word = held[:end]
+        whole = end < len(held) or final
+        suspicious = ":" in word or "//" in word or "www." in word.lower()
+        starting = any(s.startswith(word.lower().lstrip("(\"'*_>“‘")[-12:]) for s in _STARTS) or word.endswith("/")
+        if (
+            not whole
+            and len(word) < _HOLD
+            and (suspicious or starting or word.lower().endswith(("www", "http", "https")))
+        ):
+            return None
+        return end, self._plain(word)
+
+    def _plain(self, word: str) -> str:
+        """A word with its addresses made unclickable, unless their host is ours to link to."""
+
+        def close_off(found: re.Match[str]) -> str:
+            address = found.group()
+            core = address.rstrip(_TRAILING + "*_`")
+            return (core if self._allowed(core) else f"`{core.replace('`', '')}`") + address[len(core) :]
+
+        return word if word.startswith("`") and word.endswith("`") else _ADDRESS.sub(close_off, word)
+
+    def _allowed(self, address: str) -> bool:
+        if re.fullmatch(r"/documents/\d+(?:#[\w\-=&]*)?", address):
+            return True
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and parts.hostname in self._hosts and "@" not in parts.netloc
+
+    def _bracket(self, final: bool) -> tuple[int, str] | None:
+        held = self._held
+        end = self._closing(held)
+        if end is None:
+            if not final and len(held) < _HOLD and "\n" not in held:
+                return None
+            return 1, "\\["
+        inner = held[1:end]
+        after = held[end + 1 : end + 2]
+        if _NUMBERS.match(inner) and after not in {"(", ":"}:
+            # A number may still become the text of a link: the next character tells.
+            if not after and not final:
+                return None
+            return end + 1, self._cite(inner)
+        if not after and not final:
+            return None
+        if after == "(":
+            close = held.find(")", end)
+            if close < 0 and not final and len(held) - end < _HOLD and "\n" not in held[end:]:
+                return None
+            target = held[end + 2 : close].strip().split(" ")[0] if close > 0 else ""
+            used = close + 1 if close > 0 else len(held)
+            label = self._label(inner)
+            return used, f"[{label}]({target})" if self._allowed(target) else label
+        if after == "[":
+            close = held.find("]", end + 2)
+            if close < 0 and not final and len(held) - end < _HOLD and "\n" not in held[end:]:
+                return None
+            if close > 0 and not _NUMBERS.match(held[end + 2 : close]):
+                return close + 1, self._label(inner)
+        return end + 1, f"\\[{self._label(inner)}\\]"
+
+    @staticmethod
+    def _closing(held: str) -> int | None:
+        depth = 0
+        for i, c in enumerate(held):
+            if c == "\n" or i > _HOLD:
+                return None
+            depth += (c == "[") - (c == "]")
+            if depth == 0:
+                return i
+        return None
+
+    def _label(self, inner: str) -> str:
+        nested = CitationFilter(self._available, self._hosts)
+        return nested.feed(inner) + nested.close()
+
+    def _cite(self, inner: str) -> str:
+        numbers = [int(n) for n in re.findall(r"\d+", inner)]
+        shown = [n for n in numbers if 1 <= n <= self._available]
+        for n in shown:
+            if n not in self.cited:
+                self.cited.append(n)
+        return "".join(f"[{n}]" for n in shown)
+
+
+def cited_in(text: str) -> list[int]:
+    """The citation numbers of a finished text, in order of first use."""
+    numbers = [int(n) for found in CITATION.finditer(text) for n in re.findall(r"\d+", found.group(1))]
+    return list(dict.fromkeys(numbers))
+
+
+def without_citations(text: str) -> str:
+    """The text as it reads without its numbers, for comparing it with a passage."""
+    return re.sub(r"\s*\[\d{1,3}\]", "", text)

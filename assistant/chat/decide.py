@@ -1,0 +1,40 @@
+"""Whether the evidence carries an answer. Signals are combined by a logistic model fitted on cases, not by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from assistant.domain import Decision, Level
+from assistant.index.retrieve import Found
+from assistant.settings import ChatSettings
+
+# Fitted by `assistant eval calibrate`; see docs/decisions/0003-declining.md for data and figures.
+WEIGHTS = {"bias": -6.0, "coverage": 6.0, "vector": 8.0}
+ANSWER_AT = 0.5
+WEAK_AT = 0.3
+
+
+def score(signals: dict[str, float]) -> float:
+    """The probability, 0..1, that the passages answer the question."""
+    z = WEIGHTS["bias"] + sum(w * signals.get(name, 0.0) for name, w in WEIGHTS.items() if name != "bias")
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, z))))
+
+
+def decide(found: Found, settings: ChatSettings, *, follow_up: bool) -> Decision:
+    """Answered, weak or declined. `follow_up`: its own words are too few to be judged as strictly."""
+    if not found.passages:
+        return Decision(level=Level.DECLINED, reason="nothing found")
+    answer_at = settings.answer_threshold if settings.answer_threshold is not None else ANSWER_AT
+    weak_at = settings.weak_threshold if settings.weak_threshold is not None else WEAK_AT
+    value = score(found.signals)
+    if value >= answer_at:
+        return Decision(level=Level.ANSWERED, score=value, threshold=answer_at, reason="the passages fit the question")
+    if value >= weak_at:
+        return Decision(level=Level.WEAK, score=value, threshold=answer_at, reason="the passages are only close")
+    return Decision(level=Level.DECLINED, score=value, threshold=weak_at, reason="nothing close enough")
+
+
+def label(text: str) -> str:
+    """A title as the text of a Markdown link: one line, nothing in it acts."""
+    return re.sub(r"([\\`*_\[\]<>()!|])", r"\\\1", " ".join(text.split()))

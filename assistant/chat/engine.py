@@ -1,0 +1,357 @@
+"""The chat engine: one turn, step by step.
+
+`open → guard → recall → rewrite → cache → retrieve → decide → route → generate → verify → close`. Every step is a
+method that can be read alone; `turn` is their list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
+
+from assistant.chat import decide, evidence, guard, rewrite, route, verify
+from assistant.chat.cite import CitationFilter, cited_in
+from assistant.chat.models import Broken, Call, Models
+from assistant.chat.prompts import Prompt
+from assistant.chat.receipt import Record
+from assistant.database.engine import Database
+from assistant.domain import (
+    Answer,
+    Asker,
+    Citation,
+    Decision,
+    Delta,
+    Event,
+    Final,
+    Level,
+    Nearest,
+    Restart,
+    Stage,
+)
+from assistant.errors import AssistantError, ModelError, ReleaseError
+from assistant.index.retrieve import Found, Knowledge
+from assistant.memory import threads
+from assistant.settings import Settings
+from assistant.texts import say
+
+Outcome = Literal["complete", "stopped", "interrupted", "failed"]
+# How often a growing answer is kept: a cut loses at most this many seconds of text.
+KEEP_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Services:
+    """What every turn uses; built once."""
+
+    settings: Settings
+    db: Database
+    knowledge: Knowledge
+    models: Models
+    prompts: dict[str, Prompt]
+    rate: guard.RateLimit
+    # Names this process in the rows of answers that it streams.
+    owner: str
+
+
+class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
+    """Answers one person in one thread out of the passages that this person may read."""
+
+    def __init__(self, services: Services, asker: Asker, thread_id: str, language: str = "en") -> None:
+        self._s = services
+        self._asker = asker
+        self._thread_id = thread_id
+        self._language = language
+        self._history: list[ChatMessage] = []
+        # What a cancelled turn is stored as, and the stored answer once it is over.
+        self.cancelled_as: Outcome = "stopped"
+        self.answer: Answer | None = None
+
+    async def turn(self, text: str, question_id: str, answer_id: str) -> AsyncIterator[Event]:
+        """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
+
+        Raises `AssistantError` only before that: the thread is somebody else's, or the database is not there.
+        """
+        record = Record(answer_id, self._thread_id, asked=text[: self._s.settings.chat.question_chars])
+        record.segment = next(iter(sorted(self._asker.groups - {"everyone", "admins"})), "everyone")
+        shown: list[str] = []
+        outcome: Outcome = "interrupted"
+        found: Found | None = None
+        try:
+            with record.step("open"):
+                await self._open(text, question_id, answer_id)
+            question = self._guard(text, record)
+            if (reply := route.small_talk(question, self._language, self._s.settings.company)) is not None:
+                record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
+                shown.append(reply)
+                yield Delta(text=reply)
+                outcome = "complete"
+            else:
+                window = await self._recall(question_id, record)
+                yield Stage(name="search")
+                search = await self._rewrite(question, window, record)
+                found = await self._retrieve(search, record)
+                self._decide(search, found, record)
+                if record.decision.level is Level.DECLINED:
+                    reply = self._decline(found)
+                    shown.append(reply)
+                    yield Delta(text=reply)
+                else:
+                    yield Stage(name="write")
+                    async for event in self._generate(search.text, found, window, record, shown):
+                        yield event
+                    yield Stage(name="check")
+                    self._verify("".join(shown), found, record)
+                outcome = "complete"
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = self.cancelled_as
+            raise
+        except ModelError:
+            outcome = "failed"
+            shown.append(("\n\n" if shown else "") + say(self._language, "chat.failed"))
+        except AssistantError as error:
+            outcome = "complete"
+            record.decision = Decision(level=Level.DECLINED, reason=type(error).__name__)
+            shown.append(str(error))
+        finally:
+            # A stop cancels this task; what was shown must be kept all the same.
+            self.answer = await asyncio.shield(self._close("".join(shown), found, record, outcome))
+        yield Final(answer=self.answer)
+
+    async def _open(self, text: str, question_id: str, answer_id: str) -> None:
+        await threads.open_turn(self._s.db, self._asker, self._thread_id, question_id, text)
+        await threads.begin_answer(self._s.db, self._asker, self._thread_id, question_id, answer_id, self._s.owner)
+
+    def _guard(self, text: str, record: Record) -> str:
+        with record.step("guard"):
+            question = guard.clean(text, self._s.settings.chat.question_chars, self._language)
+            self._s.rate.take(self._asker.person_id, self._language)
+            return question
+
+    async def _recall(self, question_id: str, record: Record) -> list[threads.PastTurn]:
+        with record.step("recall") as notes:
+            window = await threads.window(
+                self._s.db, self._asker, self._thread_id, self._s.settings.chat.window_turns, before=question_id
+            )
+            notes.append(f"{len(window)} earlier turns")
+            return [t for t in window if t.state in {"complete", "stopped"}]
+
+    async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
+        with record.step("rewrite") as notes:
+            search = await rewrite.standalone(
+                question,
+                window,
+                models=self._s.models,
+                prompt=self._s.prompts["rewrite"],
+                weight=self._s.settings.chat.weight_before,
+            )
+            notes.append(search.note)
+        record.searched = search.text
+        record.fused_with = tuple(text for text, _ in search.before)
+        record.attempts.extend(search.attempts)
+        if search.prompt:
+            record.prompts.append(search.prompt)
+        return search
+
+    async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
+        with record.step("cache") as notes:
+            notes.append("off")
+        with record.step("retrieve") as notes:
+            try:
+                found = await self._s.knowledge.search(
+                    self._asker, search.text, self._s.settings.chat.passages, before=search.before
+                )
+            except ReleaseError as error:
+                raise ReleaseError(say(self._language, "chat.no_release")) from error
+            notes.append(f"{len(found.passages)} passages")
+        record.release = found.release_id
+        record.passages = found.passages
+        record.attempts.extend(found.attempts)
+        return found
+
+    def _decide(self, search: rewrite.Search, found: Found, record: Record) -> None:
+        with record.step("decide") as notes:
+            record.decision = decide.decide(found, self._s.settings.chat, follow_up=bool(search.before))
+            notes.append(record.decision.reason)
+
+    def _decline(self, found: Found) -> str:
+        """No evidence, no generation: say so, name the nearest documents and whom to ask."""
+        nearest = self._nearest(found)
+        if not nearest:
+            return say(self._language, "chat.declined")
+        links = [f"[{decide.label(n.title)}](/documents/{n.document_id})" for n in nearest]
+        parts = [say(self._language, "chat.declined_nearest", documents=", ".join(links))]
+        if owner := nearest[0].owner:
+            parts.append(
+                say(
+                    self._language,
+                    "chat.declined_whom",
+                    owner=decide.label(owner),
+                    title=decide.label(nearest[0].title),
+                )
+            )
+        return " ".join(parts)
+
+    @staticmethod
+    def _nearest(found: Found | None) -> tuple[Nearest, ...]:
+        return tuple(found.nearest[:3]) if found else ()
+
+    async def _generate(
+        self,
+        question: str,
+        found: Found,
+        window: Sequence[threads.PastTurn],
+        record: Record,
+        shown: list[str],
+    ) -> AsyncIterator[Event]:
+        with record.step("route") as notes:
+            tier, quoting_only = await self._route()
+            notes.append("built-in quoting" if quoting_only else f"{tier} tier")
+        prompt = self._s.prompts["answer"]
+        if not quoting_only:
+            record.prompts.append(prompt.use)
+        rendered = prompt.render(
+            company=self._s.settings.company,
+            language=self._language,
+            passages=evidence.render(found.passages),
+            question=question,
+        )
+        messages = [rendered[0], *self._earlier(window), *rendered[1:]]
+        intro = f"*{say(self._language, 'chat.weak')}*\n\n" if record.decision.level is Level.WEAK else ""
+        with record.step("generate"):
+            call = Call("answer", time.monotonic() + self._s.settings.models.turn_s)
+            filtered = CitationFilter(len(found.passages))
+            kept = time.monotonic()
+            pending = intro
+            try:
+                async for event in self._s.models.stream(
+                    "small" if quoting_only else tier, messages, call, only_quoting=quoting_only
+                ):
+                    if isinstance(event, Broken):
+                        record.restarts += 1
+                        filtered = CitationFilter(len(found.passages))
+                        shown.clear()
+                        pending = intro
+                        yield Restart(reason=say(self._language, "chat.restarted"))
+                        continue
+                    if text := pending + filtered.feed(event.text):
+                        pending = ""
+                        record.shown()
+                        shown.append(text)
+                        yield Delta(text=text)
+                    if time.monotonic() - kept > KEEP_EVERY_S:
+                        await threads.grow(self._s.db, record.answer_id, "".join(shown))
+                        kept = time.monotonic()
+                if rest := filtered.close():
+                    shown.append(rest)
+                    yield Delta(text=rest)
+            finally:
+                record.attempts.extend(call.attempts)
+
+    async def _route(self) -> tuple[Literal["small", "strong"], bool]:
+        """The tier that answers, and whether only quoting is left: no model configured, or no money."""
+        models = self._s.models
+        if not (models.has("strong") or models.has("small")):
+            return "small", True
+        spent = await threads.spent_today(self._s.db, self._asker.person_id)
+        if spent >= self._s.settings.chat.dollars_per_person_day * 1e9:
+            return "small", True
+        return "strong" if models.has("strong") else "small", False
+
+    def _earlier(self, window: Sequence[threads.PastTurn]) -> list[ChatMessage]:
+        earlier = []
+        for past in window[-3:]:
+            earlier.append(ChatMessage(role=MessageRole.USER, content=past.question))
+            earlier.append(ChatMessage(role=MessageRole.ASSISTANT, content=past.answer or "—"))
+        return earlier
+
+    def _verify(self, text: str, found: Found, record: Record) -> None:
+        with record.step("verify") as notes:
+            record.verification = verify.check(text, dict(enumerate(found.passages, 1)))
+            notes.append(f"{len(record.verification)} statements")
+
+    async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:
+        if text:
+            record.shown()
+        numbers = [n for n in cited_in(text) if 1 <= n <= len(record.passages)]
+        declined = record.decision.level is Level.DECLINED
+        answer = Answer(
+            id=record.answer_id,
+            thread=self._thread_id,
+            text=text,
+            abstained=declined,
+            citations=tuple(
+                Citation(
+                    n=n,
+                    document=p.document,
+                    title=p.title,
+                    place=p.place.label(),
+                    quote=p.text,
+                    passage=p.id,
+                    document_id=p.document_id,
+                )
+                for n in numbers
+                for p in [record.passages[n - 1]]
+            ),
+            nearest=self._nearest(found) if declined else (),
+            receipt=record.receipt(numbers, outcome),
+        )
+        await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
+        return answer
+
+    # What LlamaIndex asks of a chat engine, over the same turn.
+
+    async def achat(
+        self, message: str, chat_history: list[ChatMessage] | None = None, **kwargs: Any
+    ) -> AgentChatResponse:
+        final = [e async for e in self.turn(message, str(uuid4()), str(uuid4()))][-1]
+        assert isinstance(final, Final)
+        self._remember(message, final.answer.text)
+        return AgentChatResponse(response=final.answer.text, metadata={"receipt": final.answer.receipt.model_dump()})
+
+    async def astream_chat(
+        self, message: str, chat_history: list[ChatMessage] | None = None, **kwargs: Any
+    ) -> StreamingAgentChatResponse:
+        """The answer's text as it comes. A token stream cannot take back: a restart reads as a line of its own."""
+        response = StreamingAgentChatResponse()
+        response._ensure_async_setup()
+
+        async def pump() -> None:
+            async for event in self.turn(message, str(uuid4()), str(uuid4())):
+                if isinstance(event, Delta):
+                    response.aput_in_queue(event.text)
+                elif isinstance(event, Restart):
+                    response.aput_in_queue(f"\n\n{event.reason}\n\n")
+                elif isinstance(event, Final):
+                    response.response = event.answer.text
+                    self._remember(message, event.answer.text)
+            response.is_done = True
+            response.aput_in_queue("")
+
+        response.awrite_response_to_history_task = asyncio.create_task(pump())
+        return response
+
+    def chat(self, message: str, chat_history: list[ChatMessage] | None = None, **kwargs: Any) -> AgentChatResponse:
+        return asyncio.run(self.achat(message))
+
+    def stream_chat(
+        self, message: str, chat_history: list[ChatMessage] | None = None, **kwargs: Any
+    ) -> StreamingAgentChatResponse:
+        raise NotImplementedError("a synchronous stream would block the event loop: use astream_chat")
+
+    def _remember(self, message: str, reply: str) -> None:
+        self._history.append(ChatMessage(role=MessageRole.USER, content=message))
+        self._history.append(ChatMessage(role=MessageRole.ASSISTANT, content=reply))
+
+    def reset(self) -> None:
+        self._history.clear()
+
+    @property
+    def chat_history(self) -> list[ChatMessage]:
+        return list(self._history)

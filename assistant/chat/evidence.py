@@ -1,0 +1,39 @@
+"""Passages as a model is handed them: numbered, apart from the question, unable to close their own fence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape, unescape
+
+from assistant.domain import Passage
+
+_PASSAGE = re.compile(r'<passage n="(\d+)" document="([^"]*)" place="([^"]*)">\n(.*?)\n</passage>', re.DOTALL)
+_QUESTION = re.compile(r'<question language="(\w+)">\n(.*?)\n</question>', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A passage read back out of a prompt."""
+
+    n: int
+    title: str
+    text: str
+
+
+def render(passages: Sequence[Passage]) -> str:
+    """The passages numbered from 1. Angle brackets are escaped, so no document can write a tag of ours."""
+    return "\n".join(
+        f'<passage n="{n}" document="{escape(p.title)}" place="{escape(p.place.label())}">\n'
+        f"{escape(p.text, quote=False)}\n</passage>"
+        for n, p in enumerate(passages, 1)
+    )
+
+
+def read(prompt: str) -> tuple[list[Numbered], str, str]:
+    """Passages, question and language of a prompt that `render` went into."""
+    found = _QUESTION.search(prompt)
+    language, question = (found.group(1), unescape(found.group(2))) if found else ("en", prompt)
+    passages = [Numbered(int(n), unescape(title), unescape(text)) for n, title, _, text in _PASSAGE.findall(prompt)]
+    return passages, question, language

@@ -1,0 +1,156 @@
+"""The model that needs no model: it quotes the sentences of the passages that answer best, as quotations.
+
+It is a LiteLLM provider like any other, the keyless default, the last fallback and the double in tests.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from litellm import CustomLLM
+from litellm.types.utils import GenericStreamingChunk, ModelResponse
+
+from assistant.chat import evidence
+from assistant.chat.sentences import spans, stems
+from assistant.domain import Embedder
+from assistant.texts import say
+
+PROVIDER = "builtin"
+MODEL = f"{PROVIDER}/extract"
+QUOTES = 3
+WINDOW_CHARS = 420
+CANDIDATE_PASSAGES = 5
+# A further quotation must be nearly as good as the best one.
+FURTHER = 0.62
+# What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
+_ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
+_CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")
+
+
+class _Sentence:
+    def __init__(self, passage: evidence.Numbered, start: int, end: int, position: int) -> None:
+        self.passage, self.start, self.end, self.position = passage, start, end, position
+        self.text = passage.text[start:end]
+        self.stems = Counter(stems(self.text))
+        self.score = 0.0
+
+    def quotable(self) -> bool:
+        return len(self.text) >= 12 and not self.text.endswith("?") and not _CODE.search(self.text)
+
+
+def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
+    """Score by the share of the question's idf that a sentence, or its neighbours by half, covers."""
+    total = len(sentences) + 1
+    frequency = Counter(s for sentence in sentences for s in sentence.stems)
+    idf = {s: math.log(total / (1 + frequency[s])) + 0.3 for s in set(question)}
+    whole = sum(idf.values()) or 1.0
+    for i, sentence in enumerate(sentences):
+        title = set(stems(sentence.passage.title))
+        near = Counter[str]()
+        for other in (i - 1, i + 1):
+            if 0 <= other < len(sentences) and sentences[other].passage is sentence.passage:
+                near.update(sentences[other].stems)
+        covered = sum(
+            w * (1.0 if s in sentence.stems else 0.5 if s in near else 0.25 if s in title else 0.0)
+            for s, w in idf.items()
+        )
+        sentence.score = covered / whole
+
+
+def _prior(n: int) -> float:
+    """How much a passage's rank counts: the search saw more than words."""
+    return 0.25 / n
+
+
+async def quote(prompt: str, embedder: Embedder | None = None) -> str:
+    """The answer as Markdown quotations: best sentence in bold, in its surroundings, each with its number."""
+    passages, question, language = evidence.read(prompt)
+    sentences = [
+        _Sentence(passage, start, end, i)
+        for passage in passages[:CANDIDATE_PASSAGES]
+        for i, (start, end) in enumerate(spans(passage.text))
+    ]
+    candidates = [s for s in sentences if s.quotable()]
+    if not candidates:
+        return say(language, "chat.declined")
+    _lexical(stems(question), sentences)
+    if embedder is not None:
+        vectors = await embedder.embed([question, *(f"{s.passage.title}: {s.text}" for s in candidates)])
+        for sentence, vector in zip(candidates, vectors[1:], strict=True):
+            sentence.score += sum(a * b for a, b in zip(vectors[0], vector, strict=True))
+    for sentence in candidates:
+        sentence.score += _prior(sentence.passage.n)
+    candidates.sort(key=lambda s: -s.score)
+    chosen: list[_Sentence] = []
+    for sentence in candidates:
+        if len(chosen) == QUOTES or (chosen and sentence.score < FURTHER * chosen[0].score):
+            break
+        if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
+            chosen.append(sentence)
+    quotes = [f"> {_window(s)} [{s.passage.n}]" for s in chosen]
+    return "\n\n".join([say(language, "chat.quoted"), *quotes])
+
+
+def _window(sentence: _Sentence) -> str:
+    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends."""
+    text = sentence.passage.text
+    around = list(spans(text))
+    at = sentence.position
+    first = last = at
+    for step in (1, -1, 2, -2):
+        other = at + step
+        reach = (min(first, other), max(last, other))
+        if 0 <= other < len(around) and around[reach[1]][1] - around[reach[0]][0] <= WINDOW_CHARS:
+            first, last = reach
+    parts = []
+    for i in range(first, last + 1):
+        piece = _flat(text[slice(*around[i])])
+        parts.append(f"**{piece}**" if i == at else piece)
+    return " ".join(parts)
+
+
+def _flat(text: str) -> str:
+    """One line in which nothing of the document acts as Markdown."""
+    line = re.sub(r"^[\s>#*+\-•]+", "", " ".join(text.split()))
+    return _ACTIVE.sub(r"\\\g<0>", line)
+
+
+class ExtractLLM(CustomLLM):  # type: ignore[misc]
+    """LiteLLM's door to `quote`."""
+
+    def __init__(self, embedder: Embedder | None = None) -> None:
+        super().__init__()
+        self._embedder = embedder
+
+    async def acompletion(  # type: ignore[override]
+        self, model: str, messages: list[dict[str, Any]], model_response: ModelResponse, *args: Any, **kwargs: Any
+    ) -> ModelResponse:
+        text = await quote(str(messages[-1]["content"]), self._embedder)
+        model_response.choices[0].message.content = text
+        model_response.choices[0].finish_reason = "stop"
+        model_response.model = model
+        return model_response
+
+    async def astreaming(  # type: ignore[override]
+        self, model: str, messages: list[dict[str, Any]], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[GenericStreamingChunk]:
+        text = await quote(str(messages[-1]["content"]), self._embedder)
+        for piece in re.findall(r"\S+\s*|\s+", text):
+            yield _chunk(piece)
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        yield _chunk("", finished=True, usage=usage)
+
+
+def _chunk(text: str, *, finished: bool = False, usage: dict[str, int] | None = None) -> GenericStreamingChunk:
+    return GenericStreamingChunk(
+        text=text,
+        is_finished=finished,
+        finish_reason="stop" if finished else "",
+        usage=usage,  # type: ignore[typeddict-item]
+        index=0,
+        tool_use=None,
+    )

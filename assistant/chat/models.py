@@ -1,0 +1,312 @@
+"""The one door to model completions: LiteLLM's Router with our order across providers.
+
+LiteLLM's Router speaks to every provider, but measured on 1.106.2 it counts a stream that ends without a finish reason
+as a success, falls back on a 400, never cools down a single deployment and never changes provider after the first
+token. So each deployment is a group of its own, and the order, the breaker and the deadlines are here
+(docs/decisions/0002-fallback.md). This is the only retry loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import asks the network for prices
+
+import litellm
+from litellm import Router
+from litellm.exceptions import (
+    APIConnectionError,
+    AuthenticationError,
+    BadRequestError,
+    ContextWindowExceededError,
+    RateLimitError,
+    Timeout,
+)
+from llama_index.core.llms import ChatMessage
+
+from assistant.chat import extract
+from assistant.domain import Attempt, Embedder
+from assistant.errors import ModelError
+from assistant.settings import Deployment, Settings
+
+Tier = Literal["small", "strong"]
+_LONGEST_BREAK = 60.0
+litellm.suppress_debug_info = True
+litellm.telemetry = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """More text of the model."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The text so far is void: the provider broke off and the next one begins."""
+
+    outcome: str
+
+
+@dataclass
+class Call:
+    """What one call of the models may take and what it took. `deadline` is on the monotonic clock."""
+
+    feature: str
+    deadline: float
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class Breaker:
+    """Keeps a failing deployment out for a while, then lets one call try it."""
+
+    def __init__(self, rest_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest_s, self._clock = rest_s, clock
+        self._closed_until: dict[str, float] = {}
+
+    def admits(self, name: str) -> bool:
+        """Whether a call may go there now; the one that is let through after a rest holds the others back."""
+        until = self._closed_until.get(name)
+        if until is None:
+            return True
+        if self._clock() < until:
+            return False
+        self._closed_until[name] = self._clock() + self._rest_s
+        return True
+
+    def failed(self, name: str, rest_s: float | None = None) -> None:
+        self._closed_until[name] = self._clock() + max(self._rest_s, min(rest_s or 0.0, _LONGEST_BREAK))
+
+    def worked(self, name: str) -> None:
+        self._closed_until.pop(name, None)
+
+
+class _CutError(Exception):
+    """The stream ended without its end."""
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class Models:
+    """Completions by tier. The built-in quoting model ends every chain of answers."""
+
+    def __init__(self, settings: Settings, embedder: Embedder | None = None) -> None:
+        self._settings = settings.models
+        self._deployments = {d.name: d for d in settings.models.deployments}
+        self.breaker = Breaker(settings.models.breaker_s)
+        litellm.custom_provider_map = [
+            {"provider": extract.PROVIDER, "custom_handler": extract.ExtractLLM(embedder)},
+        ]
+        litellm.utils.custom_llm_setup()
+        self._builtin = Deployment(name="built-in", tier="small", model=extract.MODEL)
+        self._router = Router(
+            model_list=[
+                {"model_name": d.name, "litellm_params": self._params(d, settings)}
+                for d in [*self._deployments.values(), self._builtin]
+            ],
+            num_retries=0,
+            disable_cooldowns=True,
+        )
+
+    @staticmethod
+    def _params(deployment: Deployment, settings: Settings) -> dict[str, Any]:
+        params: dict[str, Any] = {"model": deployment.model, "max_retries": 0}
+        if deployment.api_base:
+            params["api_base"] = deployment.api_base
+        if deployment.model != extract.MODEL:
+            # A server of one's own may need no key; the client still wants one.
+            params["api_key"] = settings.environment(deployment.api_key_env) or "none"
+        return params
+
+    def has(self, tier: Tier) -> bool:
+        """Whether a real model serves this tier."""
+        return any(d.tier == tier for d in self._deployments.values())
+
+    def _chain(self, tier: Tier, *, quoting: bool) -> list[Deployment]:
+        """Deployments in the order tried: the tier's own, the other tier's, and for answers the built-in one."""
+        own = [d for d in self._deployments.values() if d.tier == tier]
+        other = [d for d in self._deployments.values() if d.tier != tier]
+        return [*own, *other, *([self._builtin] if quoting else [])]
+
+    async def stream(
+        self,
+        tier: Tier,
+        messages: Sequence[ChatMessage],
+        call: Call,
+        *,
+        quoting: bool = True,
+        only_quoting: bool = False,
+    ) -> AsyncIterator[Text | Broken]:
+        """Text of the first deployment that gives a whole answer; `Broken` voids what came before it.
+
+        `quoting` puts the built-in model at the end of the chain, `only_quoting` leaves just that one. Raises
+        `ModelError` when all failed, which with `quoting` cannot happen.
+        """
+        wire = [{"role": m.role.value, "content": m.content or ""} for m in messages]
+        refused = False
+        chain = [self._builtin] if only_quoting else self._chain(tier, quoting=quoting)
+        for deployment in chain:
+            builtin = deployment is self._builtin
+            if not builtin and (refused or not self.breaker.admits(deployment.name)):
+                continue
+            shown = False
+            attempt = _Meter(call.feature, tier, deployment)
+            try:
+                async for text in self._one(deployment, wire, call, attempt):
+                    shown = True
+                    yield Text(text)
+            except Exception as error:  # noqa: BLE001 - any failure of a provider means the next one; it is recorded
+                outcome, rest = _classify(error)
+                call.attempts.append(attempt.done(outcome))
+                # The request itself was at fault: other providers would refuse it too, at a price.
+                refused = outcome == "bad_request"
+                if not builtin and not refused:
+                    self.breaker.failed(deployment.name, rest)
+                if shown:
+                    yield Broken(outcome)
+                continue
+            except BaseException:
+                call.attempts.append(attempt.done("stopped"))
+                raise
+            self.breaker.worked(deployment.name)
+            call.attempts.append(attempt.done("ok"))
+            return
+        raise ModelError("No model could answer.", "Ask again in a moment.", outcome="exhausted")
+
+    async def _one(
+        self, deployment: Deployment, wire: list[dict[str, str]], call: Call, attempt: _Meter
+    ) -> AsyncIterator[str]:
+        builtin = deployment is self._builtin
+        options: dict[str, Any] = {} if builtin else {"max_tokens": self._settings.answer_tokens}
+
+        def left(limit: float) -> float:
+            # The built-in model is the end of the chain: it may finish what a slow provider left no time for.
+            return limit if builtin else max(0.0, min(limit, call.deadline - time.monotonic()))
+
+        async with asyncio.timeout(left(self._settings.first_token_s)):
+            stream = await self._router.acompletion(
+                model=deployment.name,
+                messages=wire,
+                stream=True,
+                stream_options={"include_usage": True},
+                **options,
+            )
+        chunks = aiter(stream)
+        try:
+            limit = left(self._settings.first_token_s - attempt.seconds())
+            while True:
+                try:
+                    async with asyncio.timeout(limit):
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    break
+                attempt.served(getattr(chunk, "model", None), getattr(chunk, "usage", None))
+                text = chunk.choices[0].delta.content if chunk.choices else None
+                if text:
+                    attempt.text(text)
+                    yield text
+                    limit = left(self._settings.gap_s)
+            # The router invents a finish reason where there was none; what the provider sent is kept in `chunks`.
+            ended = [c.choices[0].finish_reason for c in stream.chunks if c.choices and c.choices[0].finish_reason]
+            if not ended:
+                raise _CutError("cut" if attempt.characters else "empty")
+            if not attempt.characters:
+                raise _CutError("empty")
+            if ended[-1] == "content_filter":
+                raise _CutError("filtered")
+        finally:
+            await stream.aclose()
+
+    async def complete(self, tier: Tier, messages: Sequence[ChatMessage], call: Call) -> str:
+        """The whole text of a small job. Raises `ModelError` when no configured model gives one."""
+        parts: list[str] = []
+        async for event in self.stream(tier, messages, call, quoting=False):
+            if isinstance(event, Text):
+                parts.append(event.text)
+            else:
+                parts.clear()
+        return "".join(parts)
+
+
+class _Meter:
+    """Measures one attempt."""
+
+    def __init__(self, feature: str, tier: Tier, deployment: Deployment) -> None:
+        self._feature, self._tier, self._deployment = feature, tier, deployment
+        self._began = time.monotonic()
+        self._first: float | None = None
+        self._model = ""
+        self._usage: Any = None
+        self.characters = 0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def served(self, model: str | None, usage: Any) -> None:
+        self._model = model or self._model
+        self._usage = usage or self._usage
+
+    def text(self, text: str) -> None:
+        if self._first is None:
+            self._first = self.seconds()
+        self.characters += len(text)
+
+    def done(self, outcome: str) -> Attempt:
+        usage, d = self._usage, self._deployment
+        tokens_in = int(getattr(usage, "prompt_tokens", 0) or 0)
+        # A stream that broke off sent no usage; four characters a token is the usual estimate.
+        tokens_out = int(getattr(usage, "completion_tokens", 0) or 0) if usage else self.characters // 4
+        details = getattr(usage, "prompt_tokens_details", None)
+        cached = min(tokens_in, int(getattr(details, "cached_tokens", 0) or 0))
+        builtin = d.model == extract.MODEL
+        if builtin:
+            tokens_in = tokens_out = cached = 0
+        # Dollars a million tokens are a thousand nano-dollars a token.
+        price_cached = d.price_cached or d.price_in
+        cost = (tokens_in - cached) * d.price_in + cached * price_cached + tokens_out * d.price_out
+        return Attempt(
+            feature=self._feature,
+            tier=self._tier,
+            provider=d.model.split("/", 1)[0],
+            model_asked=d.name if builtin else f"{d.name} ({d.model})",
+            model_served=self._model or (d.model if builtin else ""),
+            outcome=outcome,
+            ms_first=round(self._first * 1000) if self._first is not None else None,
+            ms=round(self.seconds() * 1000),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            tokens_cached=cached,
+            cost_nano=round(cost * 1000),
+        )
+
+
+def _classify(error: BaseException) -> tuple[str, float | None]:
+    """The ledger's word for a failure, and how long the provider asks to be left alone, in seconds."""
+    if isinstance(error, _CutError):
+        return error.outcome, None
+    if isinstance(error, TimeoutError | Timeout):
+        return "timeout", None
+    if isinstance(error, RateLimitError):
+        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+        try:
+            return "rate_limited", float(headers.get("retry-after", 0))
+        except ValueError:
+            return "rate_limited", None
+    if isinstance(error, AuthenticationError):
+        return "unauthorized", None
+    if isinstance(error, ContextWindowExceededError):
+        return "too_long", None
+    if isinstance(error, APIConnectionError):
+        return "unreachable", None
+    if isinstance(error, BadRequestError):
+        return "bad_request", None
+    status = getattr(error, "status_code", None)
+    return f"http_{status}" if isinstance(status, int) else "broken", None

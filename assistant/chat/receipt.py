@@ -1,0 +1,109 @@
+"""Collects what a turn takes while it runs, and makes the receipt of it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from assistant.domain import (
+    Attempt,
+    Decision,
+    Level,
+    Passage,
+    PassageUse,
+    PromptUse,
+    Receipt,
+    SentenceCheck,
+    StepTime,
+    now,
+)
+
+
+@dataclass
+class Record:
+    """One turn as it happens. Times on the monotonic clock, so that a changed clock cannot make them negative."""
+
+    answer_id: str
+    thread_id: str
+    asked: str
+    segment: str = ""
+    began: float = field(default_factory=time.monotonic)
+    first: float | None = None
+    searched: str = ""
+    fused_with: tuple[str, ...] = ()
+    release: int | None = None
+    passages: Sequence[Passage] = ()
+    decision: Decision = field(default_factory=lambda: Decision(level=Level.DECLINED))
+    prompts: list[PromptUse] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    steps: list[StepTime] = field(default_factory=list)
+    verification: tuple[SentenceCheck, ...] = ()
+    restarts: int = 0
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[list[str]]:
+        """Time a step; what is put into the list is its note."""
+        began, notes = time.monotonic(), list[str]()
+        try:
+            yield notes
+        finally:
+            ms = round((time.monotonic() - began) * 1000, 1)
+            self.steps.append(StepTime(name=name, ms=ms, note="; ".join(notes)))
+
+    def shown(self) -> None:
+        """The first word reached the person."""
+        if self.first is None:
+            self.first = time.monotonic()
+
+    def receipt(
+        self, cited: Sequence[int], outcome: Literal["complete", "stopped", "interrupted", "failed"]
+    ) -> Receipt:
+        return Receipt(
+            id=self.answer_id,
+            thread=self.thread_id,
+            asked=self.asked,
+            searched=self.searched or self.asked,
+            fused_with=self.fused_with,
+            release=self.release,
+            passages=tuple(
+                PassageUse(
+                    n=n,
+                    passage=p.id,
+                    document_id=p.document_id,
+                    document=p.document,
+                    title=p.title,
+                    place=p.place.label(),
+                    text_hash=p.text_hash,
+                    scores=p.scores,
+                    cited=n in cited,
+                )
+                for n, p in enumerate(self.passages, 1)
+            ),
+            decision=self.decision,
+            prompts=tuple(self.prompts),
+            attempts=tuple(self.attempts),
+            steps=tuple(self.steps),
+            verification=self.verification,
+            outcome=outcome,
+            restarts=self.restarts,
+            segment=self.segment,
+            tokens_in=sum(a.tokens_in for a in self.attempts),
+            tokens_out=sum(a.tokens_out for a in self.attempts),
+            cost_nano=sum(a.cost_nano for a in self.attempts),
+            ms_first=round((self.first - self.began) * 1000) if self.first is not None else None,
+            ms=round((time.monotonic() - self.began) * 1000),
+            trace_id=trace_id(self.answer_id),
+            created_at=now(),
+        )
+
+
+def trace_id(answer_id: str) -> str:
+    """The trace of an answer, 32 hex digits: derived the way Langfuse derives it from a seed, so ratings find it.
+
+    https://langfuse.com/docs/observability/features/trace-ids-and-distributed-tracing
+    """
+    return hashlib.sha256(answer_id.encode()).hexdigest()[:32]

@@ -1,0 +1,73 @@
+"""A follow-up becomes something that can be searched alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assistant.chat.models import Call, Models
+from assistant.chat.prompts import Prompt
+from assistant.domain import Attempt, PromptUse
+from assistant.errors import ModelError
+from assistant.memory.threads import PastTurn
+
+LIMIT_S = 4.0
+# Enough of an answer to say what it was about; the rest only dilutes the search.
+ANSWER_CHARS = 600
+
+
+class _Rewritten(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    question: str = Field(min_length=1, max_length=1_000)
+    standalone: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to search for: `text`, and earlier texts of the thread whose scores are added with their weight."""
+
+    text: str
+    before: tuple[tuple[str, float], ...] = ()
+    prompt: PromptUse | None = None
+    attempts: tuple[Attempt, ...] = ()
+    note: str = "first question of its thread"
+
+
+def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
+    """Without a model: the scores of the turn before count too, which did better than any rewriting by rule.
+
+    The question before is taken back to the last turn that was answered, so a declined one in between does not
+    cut the thread.
+    """
+    if not window or weight <= 0:
+        return Search(question)
+    last = window[-1]
+    before = [(last.question, weight)]
+    if last.answer:
+        before.append((last.answer[:ANSWER_CHARS], weight))
+    return Search(question, tuple(before), note="searched with the turn before")
+
+
+async def standalone(
+    question: str, window: Sequence[PastTurn], *, models: Models, prompt: Prompt, weight: float
+) -> Search:
+    """The question as it is searched: rewritten by the small model where there is one, fused otherwise."""
+    if not window or not models.has("small"):
+        return fused(question, window, weight)
+    call = Call("rewrite", time.monotonic() + LIMIT_S)
+    history = "\n".join(f"Q: {t.question}\nA: {t.answer[:ANSWER_CHARS]}" for t in window[-3:])
+    try:
+        reply = await models.complete("small", prompt.render(history=history, question=question), call)
+        found = _Rewritten.model_validate(json.loads(reply[reply.index("{") : reply.rindex("}") + 1]))
+    except (ModelError, ValidationError, ValueError):
+        plan = fused(question, window, weight)
+        return Search(
+            plan.text, plan.before, prompt.use, tuple(call.attempts), "not rewritten; searched with the turn before"
+        )
+    note = "stands alone" if found.standalone else "rewritten from the thread"
+    return Search(found.question, (), prompt.use, tuple(call.attempts), note)

@@ -1,0 +1,119 @@
+"""Turns that are running in this process. A turn outlives the socket that asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from assistant.chat.engine import KnowledgeChatEngine, Services
+from assistant.domain import Asker, Delta, Event, Final
+
+log = logging.getLogger(__name__)
+# One frame for the tokens of this time: every frame costs a socket message.
+COALESCE_S = 0.03
+SHUTDOWN_S = 3.0
+
+
+class RunningTurn:
+    """One turn in a task of its own; anybody may follow its events, from the start, as often as they like."""
+
+    def __init__(self, engine: KnowledgeChatEngine, question: str, question_id: str, answer_id: str) -> None:
+        self.answer_id = answer_id
+        self.question = question
+        self._engine = engine
+        self._events: list[Event] = []
+        self._changed = asyncio.Condition()
+        self._over = False
+        self._error: Exception | None = None
+        self._task = asyncio.create_task(self._run(question, question_id), name=f"turn {answer_id}")
+
+    async def _run(self, question: str, question_id: str) -> None:
+        try:
+            async for event in self._engine.turn(question, question_id, self.answer_id):
+                await self._put(event)
+        except asyncio.CancelledError:
+            if self._engine.answer is not None:
+                await self._put(Final(answer=self._engine.answer))
+        except Exception as error:  # noqa: BLE001 - handed to whoever follows the turn
+            self._error = error
+        finally:
+            self._over = True
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _put(self, event: Event) -> None:
+        self._events.append(event)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event from the start; texts that come close together are joined. Raises what ended the turn early."""
+        at = 0
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: len(self._events) > at or self._over)
+            fresh = self._events[at:]
+            at += len(fresh)
+            for event in _joined(fresh):
+                yield event
+            if self._over and at == len(self._events):
+                if self._error is not None:
+                    raise self._error
+                return
+            if any(isinstance(e, Delta) for e in fresh):
+                await asyncio.sleep(COALESCE_S)
+
+    def stop(self, *, interrupted: bool = False) -> None:
+        """End it now; what was shown is kept and marked."""
+        self._engine.cancelled_as = "interrupted" if interrupted else "stopped"
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        await asyncio.wait([self._task])
+
+
+def _joined(events: list[Event]) -> list[Event]:
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Delta) and out and isinstance(out[-1], Delta):
+            out[-1] = Delta(text=out[-1].text + event.text)
+        else:
+            out.append(event)
+    return out
+
+
+class Turns:
+    """Starts turns and finds those that still run."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._running: dict[str, RunningTurn] = {}
+
+    def start(
+        self, asker: Asker, thread_id: str, question_id: str, answer_id: str, text: str, language: str = "en"
+    ) -> RunningTurn:
+        """Begin a turn; it goes on whether or not anybody follows it."""
+        engine = KnowledgeChatEngine(self._services, asker, thread_id, language)
+        turn = RunningTurn(engine, text, question_id, answer_id)
+        self._running[thread_id] = turn
+        turn._task.add_done_callback(lambda _: self._forget(thread_id, turn))
+        return turn
+
+    def _forget(self, thread_id: str, turn: RunningTurn) -> None:
+        if self._running.get(thread_id) is turn:
+            del self._running[thread_id]
+        if turn._error is not None:
+            log.warning("turn %s ended early: %s", turn.answer_id, type(turn._error).__name__)
+
+    def running(self, thread_id: str) -> RunningTurn | None:
+        """The turn of a thread that is under way. The caller has checked whose thread it is."""
+        return self._running.get(thread_id)
+
+    async def close(self) -> None:
+        """End what runs; each answer is stored as interrupted."""
+        turns = list(self._running.values())
+        for turn in turns:
+            turn.stop(interrupted=True)
+        if turns:
+            await asyncio.wait([asyncio.create_task(t.wait()) for t in turns], timeout=SHUTDOWN_S)

