@@ -27,7 +27,7 @@ class Provider(FakeOpenAI):
                 price_in=1.0,
                 price_out=4.0,
                 price_cached=0.1,
-            )  # fmt: skip
+            )
             for i, mode in enumerate(modes)
         ]
         values = {"first_token_s": 0.8, "gap_s": 0.5, "turn_s": 8.0, **limits}
