@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from assistant.chat import structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Attempt, PromptUse
@@ -62,9 +62,9 @@ async def standalone(
     call = Call("rewrite", time.monotonic() + LIMIT_S)
     history = "\n".join(f"Q: {t.question}\nA: {t.answer[:ANSWER_CHARS]}" for t in window[-3:])
     try:
-        reply = await models.complete("small", prompt.render(history=history, question=question), call)
-        found = _Rewritten.model_validate(json.loads(reply[reply.index("{") : reply.rindex("}") + 1]))
-    except (ModelError, ValidationError, ValueError):
+        messages = prompt.render(history=history, question=question)
+        found = await structured.ask(models, "small", messages, _Rewritten, call)
+    except ModelError:
         plan = fused(question, window, weight)
         return Search(
             plan.text, plan.before, prompt.use, tuple(call.attempts), "not rewritten; searched with the turn before"

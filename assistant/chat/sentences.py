@@ -15,7 +15,13 @@ _ABBREVIATED = re.compile(
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
 _STOP = frozenset(
-    ["a", "about", "after", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "get", "got", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "may", "me", "my", "no", "not", "of", "on", "one", "or", "our", "out", "please", "shall", "should", "so", "some", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "too", "us", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "much", "many", "need", "aber", "als", "am", "an", "auch", "auf", "aus", "bei", "bin", "bis", "da", "das", "dass", "dem", "den", "der", "des", "die", "doch", "du", "ein", "eine", "einem", "einen", "einer", "es", "für", "gibt", "habe", "hat", "ich", "ihr", "im", "in", "ist", "ja", "kann", "man", "mein", "mich", "mir", "mit", "muss", "nach", "nicht", "noch", "nur", "ob", "oder", "sein", "sich", "sie", "sind", "so", "soll", "und", "uns", "unser", "vom", "von", "was", "wann", "warum", "welche", "welcher", "welches", "wenn", "wer", "wie", "wir", "wird", "wo", "zu", "zum", "zur"]
+    """a about after all also am an and any are as at be been before but by can could did do does for from get got had
+    has have how i if in into is it its just may me my no not of on one or our out please shall should so some than
+    that the their them then there these they this those to too us was we were what when where which who whom whose
+    why will with would you your much many need
+    aber als am an auch auf aus bei bin bis da das dass dem den der des die doch du ein eine einem einen einer es für
+    gibt habe hat ich ihr im in ist ja kann man mein mich mir mit muss nach nicht noch nur ob oder sein sich sie sind
+    so soll und uns unser vom von was wann warum welche welcher welches wenn wer wie wir wird wo zu zum zur""".split()
 )
 _stemmer = snowballstemmer.stemmer("english")
 

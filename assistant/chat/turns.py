@@ -52,7 +52,8 @@ class RunningTurn:
         at = 0
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: len(self._events) > at or self._over)
+                while len(self._events) == at and not self._over:
+                    await self._changed.wait()
             fresh = self._events[at:]
             at += len(fresh)
             for event in _joined(fresh):
