@@ -42,12 +42,12 @@ def read_object(reply: str) -> dict[str, Any]:
     text = (
         text[start:].translate({0x201C: '"', 0x201D: '"'}) if '"' not in text[start + 1 : start + 3] else text[start:]
     )
+    depth, whole = _ends(text)
+    if depth > _DEEPEST:
+        raise ValueError("the reply is nested too deeply")
     try:
-        value, _ = json.JSONDecoder(parse_constant=_no_constant).raw_decode(text)
+        value, _ = json.JSONDecoder().raw_decode(text)
     except ValueError:
-        depth, whole = _ends(text)
-        if depth > _DEEPEST:
-            raise ValueError("the reply is nested too deeply") from None
         if whole is None and _breaks_off(text):
             raise IncompleteError("the reply breaks off") from None
         value = json_repair.loads(text[:whole] if whole else text, skip_json_loads=True)
@@ -64,10 +64,6 @@ def _unwrapped(text: str) -> str:
     except ValueError:
         return text
     return inner if isinstance(inner, str) else text
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _ends(text: str) -> tuple[int, int | None]:
