@@ -182,6 +182,7 @@ class DocumentRow(SQLModel, table=True):
     modified: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     valid_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     rule_id: int = Field(foreign_key="access_rule.id", index=True)
+    indexed_rule: int | None = Field(default=None, description="the rule that its passages carry in the active release")
     sha256: str = ""
     size: int = 0
     settings: str = Field(default="", description="fingerprint of parser, splitter and embedder")

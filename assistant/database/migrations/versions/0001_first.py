@@ -159,6 +159,7 @@ def upgrade() -> None:
         sa.Column("modified", tables.Moment(), nullable=True),
         sa.Column("valid_until", tables.Moment(), nullable=True),
         sa.Column("rule_id", sa.Integer(), nullable=False),
+        sa.Column("indexed_rule", sa.Integer(), nullable=True),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("settings", sa.String(), nullable=False),

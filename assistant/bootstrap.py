@@ -1,0 +1,362 @@
+"""Wiring: builds the parts from the settings. The only file that knows all of them; heavy imports are inside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Embedder, Final, Progress
+from assistant.errors import AssistantError, InputError, ReleaseError
+from assistant.settings import Settings, Source
+
+if TYPE_CHECKING:
+    from assistant.chat.engine import Services
+    from assistant.chat.turns import Turns
+    from assistant.database.engine import Database
+    from assistant.index.retrieve import Knowledge
+
+ACCOUNTS_FILE = "demo-accounts.json"
+
+
+@dataclass
+class Parts:
+    """What answers people."""
+
+    settings: Settings
+    db: Database
+    knowledge: Knowledge
+    services: Services | None
+    turns: Turns | None
+
+    async def asker(self, email: str) -> Asker:
+        """The person on the command line. Raises `InputError` when none is named."""
+        from assistant.memory import people
+
+        if not email:
+            raise InputError("Say who asks: --as EMAIL.", "See `assistant users list`.")
+        return await people.asker(self.db, email)
+
+    async def answer(self, asker: Asker, question: str, thread: str | None = None) -> Answer:
+        """One turn, to its end."""
+        from assistant.chat.engine import KnowledgeChatEngine
+
+        assert self.services is not None
+        engine = KnowledgeChatEngine(self.services, asker, thread or str(uuid4()), self.settings.chat.language)
+        async for event in engine.turn(question, str(uuid4()), str(uuid4())):
+            if isinstance(event, Final):
+                return event.answer
+        raise AssertionError("a turn ends with Final")
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, migrated, with the demo's people when it is the demo."""
+    from assistant.database.engine import Database
+
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{settings.data}: cannot be written ({error.strerror}).", "Name another folder: --data."
+        ) from error
+    db = Database(settings.database_url, settings.database.busy_s)
+    try:
+        await db.migrate()
+        if settings.demo:
+            await _demo_people(settings, db)
+        yield db
+    finally:
+        await db.close()
+
+
+async def _demo_people(settings: Settings, db: Database) -> None:
+    """Make the demo's people once, with passwords of this installation; never beside other accounts."""
+    from assistant.memory import people
+
+    file = settings.data / ACCOUNTS_FILE
+    if file.exists() or await people.everyone(db):
+        return
+    accounts = []
+    for person in settings.demo_people:
+        password = f"{secrets.choice(_WORDS)}-{secrets.choice(_WORDS)}-{secrets.randbelow(9000) + 1000}"
+        with contextlib.suppress(InputError):
+            await people.add(
+                db, person.email, name=person.name, title=person.title, password=password, groups=person.groups
+            )
+            accounts.append({"email": person.email, "password": password, "groups": [EVERYONE, *person.groups]})
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as out:
+        json.dump(accounts, out, indent=1)
+
+
+_WORDS = (
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "harbor",
+    "inlet",
+    "juniper",
+    "lagoon",
+    "maple",
+)
+
+
+def demo_accounts(settings: Settings) -> list[dict[str, Any]]:
+    """The demo's accounts with their passwords, for printing at start; empty when it is not the demo."""
+    file = settings.data / ACCOUNTS_FILE
+    if not settings.demo or not file.exists():
+        return []
+    return list(json.loads(file.read_text()))
+
+
+def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Embedder:
+    from assistant.index.embed import embedder_from
+
+    return embedder_from(settings, calls.append if calls is not None else None)
+
+
+@contextlib.asynccontextmanager
+async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[Parts]:
+    """Everything that searching takes and, if `answering`, the models too."""
+    from assistant.index import access
+    from assistant.index.retrieve import Knowledge
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        async with db.write() as session:
+            await access.realign(session, settings.sources)
+        embedder = _embedder(settings)
+        knowledge = Knowledge(db, Store(settings.index_uri), embedder)
+        built = Parts(settings, db, knowledge, None, None)
+        if answering:
+            _add_answering(built, embedder)
+        try:
+            yield built
+        finally:
+            if built.turns is not None:
+                await built.turns.close()
+
+
+def _add_answering(built: Parts, embedder: Embedder) -> None:
+    from assistant.chat import guard, prompts
+    from assistant.chat.engine import Services
+    from assistant.chat.models import Models
+    from assistant.chat.turns import Turns
+
+    settings = built.settings
+    built.services = Services(
+        settings=settings,
+        db=built.db,
+        knowledge=built.knowledge,
+        models=Models(settings, embedder),
+        prompts=prompts.load(settings.prompts_dir),
+        rate=guard.RateLimit(settings.chat.questions_per_minute),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    built.turns = Turns(built.services)
+
+
+async def sync(
+    settings: Settings, paths: Sequence[Path], started_by: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Index the configured sources, or these folders beside them; see `ingest.sync`."""
+    from dataclasses import asdict
+
+    from assistant.index import ingest
+    from assistant.index.store import Store
+
+    sources = [_ad_hoc(p, settings) for p in paths] or settings.sources
+    if not sources:
+        raise InputError("There is nothing to index.", "Name a folder, or add [[sources]] to assistant.toml.")
+    for source in sources:
+        if not source.path.is_dir():
+            raise InputError(f"{source.path}: no such folder.", "Name an existing one.")
+    async with database(settings) as db:
+        calls: list[Attempt] = []
+        work = ingest.Parts(
+            db=db,
+            store=Store(settings.index_uri),
+            embedder=_embedder(settings, calls),
+            settings=settings.index,
+            lock=settings.data / "index.lock",
+            calls=calls,
+        )
+        report = await ingest.sync(
+            work,
+            sources,
+            configured=not paths,
+            started_by=started_by,
+            progress=progress,
+            drop_others=False,
+        )
+        return asdict(report)
+
+
+def _ad_hoc(path: Path, settings: Settings) -> Source:
+    """A folder of the command line: a configured source if it is one, else one that everyone may read."""
+    full = path.resolve()
+    known = next((s for s in settings.sources if s.path.resolve() == full), None)
+    return known or Source.model_construct(
+        name=str(full), path=full, groups=[EVERYONE], include=["**"], exclude=[], owner="", access=[]
+    )
+
+
+async def releases(db: Database) -> list[dict[str, Any]]:
+    """The releases, newest first, with what they hold."""
+    from sqlmodel import col, select
+
+    from assistant.database.tables import ReleaseRow
+    from assistant.index import release
+
+    async with db.read() as session:
+        current = await release.active(session)
+        rows = (await session.exec(select(ReleaseRow).order_by(col(ReleaseRow.id).desc()).limit(50))).all()
+    return [
+        {
+            "release": r.id,
+            "active": current is not None and r.id == current.id,
+            "state": r.state,
+            "documents": r.documents,
+            "passages": r.passages,
+            "embedder": r.embedder,
+            "content_hash": r.content_hash,
+            "created": r.created_at.isoformat(timespec="seconds"),
+            "note": r.note,
+        }
+        for r in rows
+    ]
+
+
+async def activate(settings: Settings, release_id: int, by: str) -> None:
+    """Answer people from another kept release."""
+    from assistant.index import release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        await release.activate(db, Store(settings.index_uri), release_id, by)
+
+
+async def evaluate_retrieval(
+    settings: Settings, folder: Path, split: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Figures of a BEIR folder; see `index.evaluate`."""
+    from assistant.index.evaluate import evaluate
+
+    return await evaluate(folder, split, _embedder(settings), settings.index, progress)
+
+
+async def evaluate_answers(
+    settings: Settings, cases: Path | None, documents: Path | None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run cases through the pipeline on an index made for it; the installation itself is not touched."""
+    from assistant.memory import people
+    from assistant.ops import cases as case_files
+    from assistant.ops import evaluate
+
+    chosen = [cases] if cases else [f for f in (settings.cases, settings.data / "cases.jsonl") if f and f.is_file()]
+    if not chosen:
+        raise InputError("There are no cases.", "Name a case file, or set `cases` in assistant.toml.")
+    read = [c for file in chosen for c in case_files.read(file)]
+    with tempfile.TemporaryDirectory() as scratch:
+        quick = settings.chat.model_copy(update={"questions_per_minute": 10_000})
+        own = settings.model_copy(
+            update={
+                "data": Path(scratch),
+                "chat": quick,
+                "database": settings.database.model_copy(update={"url": ""}),
+                "index": settings.index.model_copy(update={"uri": ""}),
+            }
+        )
+        if documents is not None:
+            own = own.model_copy(update={"sources": [_ad_hoc(documents, settings)]})
+        await sync(own, [], "evaluation", progress)
+        async with parts(own) as built:
+            if await people.by_email(built.db, _SOMEBODY) is None:
+                await people.add(built.db, _SOMEBODY)
+            askers: dict[str, Asker] = {}
+
+            async def asker_of(case: Case) -> Asker:
+                email = case.asked_as or _SOMEBODY
+                if email not in askers:
+                    known = await people.by_email(built.db, email)
+                    askers[email] = people.asker_of(known or await people.add(built.db, email))
+                return askers[email]
+
+            async def ask(case: Case) -> Answer:
+                asker, thread = await asker_of(case), str(uuid4())
+                for question in case.turns[:-1]:
+                    await built.answer(asker, question, thread)
+                return await built.answer(asker, case.turns[-1], thread)
+
+            async def resolves(case: Case, answer: Answer) -> list[bool]:
+                asker, found = await asker_of(case), []
+                for citation in answer.citations:
+                    try:
+                        shown = await built.knowledge.passage(asker, citation.passage, answer.receipt.release)
+                        found.append(shown.passage.text == citation.quote)
+                    except AssistantError:
+                        found.append(False)
+                return found
+
+            return await evaluate.answers(read, ask, resolves, progress)
+
+
+_SOMEBODY = "somebody@evaluation.invalid"
+
+
+async def examine(settings: Settings) -> list[dict[str, str]]:
+    """Check what can be checked: settings, prompts, database, index, models. Each with state `ok`, `note` or `bad`."""
+    from assistant.chat import prompts
+    from assistant.index import release
+    from assistant.index.store import Store
+    from assistant.memory import people
+
+    checks = [_check("settings", "ok", "readable")]
+    try:
+        loaded = prompts.load(settings.prompts_dir)
+        checks.append(_check("prompts", "ok", ", ".join(f"{p.name} {p.version}" for p in loaded.values())))
+    except AssistantError as error:
+        checks.append(_check("prompts", "bad", str(error)))
+    for source in settings.sources:
+        found = source.path.is_dir()
+        checks.append(_check(f"source {source.name}", "ok" if found else "bad", str(source.path)))
+    async with database(settings) as db:
+        current = await db.schema_is_current()
+        checks.append(_check("database", "ok" if current else "bad", "sqlite" if db.is_sqlite else "postgres"))
+        admins = [p.email for p in await people.everyone(db) if p.active and ADMINS in p.groups]
+        checks.append(
+            _check("admins", "ok" if admins else "note", ", ".join(admins) or "nobody is in the group admins")
+        )
+        async with db.read() as session:
+            row = await release.active(session)
+        if row is None:
+            checks.append(_check("index", "bad", "there is none; run `assistant index sync`"))
+        else:
+            try:
+                await release.whole(Store(settings.index_uri), row)
+                checks.append(_check("index", "ok", f"release {row.id}, {row.passages} passages, whole"))
+            except ReleaseError as error:
+                checks.append(_check("index", "bad", str(error)))
+    names = ", ".join(d.name for d in settings.models.deployments)
+    checks.append(_check("models", "ok" if names else "note", names or "none: passages are quoted"))
+    for d in settings.models.deployments:
+        if d.api_key_env and not settings.environment(d.api_key_env):
+            checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    return checks
+
+
+def _check(name: str, state: str, message: str) -> dict[str, str]:
+    return {"name": name, "state": state, "message": message}

@@ -1,0 +1,70 @@
+"""Who may read what: rules live in SQL, so a change holds from the next question and survives a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from assistant.database.tables import AccessRule, DocumentRow
+from assistant.domain import Asker, now
+from assistant.index.sources import matches
+from assistant.settings import Source
+
+
+def key(source: str, pattern: str) -> str:
+    return f"{source}:{pattern}"
+
+
+def rule_for(source: Source, path: str) -> str:
+    """The key of the rule that a document falls under: the last entry that matches, else the source's own."""
+    for entry in reversed(source.access):
+        if matches(path, entry.match):
+            return key(source.name, entry.match)
+    return key(source.name, "**")
+
+
+async def reconcile(session: AsyncSession, sources: Iterable[Source]) -> dict[str, int]:
+    """Bring the rules of these sources to what the settings say. Returns the ids of all rules by key."""
+    wanted: dict[str, list[str]] = {}
+    for source in sources:
+        wanted[key(source.name, "**")] = sorted(set(source.groups))
+        wanted |= {key(source.name, e.match): sorted(set(e.groups)) for e in source.access}
+    rules = {r.key: r for r in (await session.exec(select(AccessRule))).all()}
+    for name, groups in wanted.items():
+        rule = rules.get(name) or AccessRule(key=name)
+        if rule.groups != groups or rule.id is None:
+            rule.groups, rule.updated_at = groups, now()
+            session.add(rule)
+            rules[name] = rule
+    await session.flush()
+    return {name: rule.id for name, rule in rules.items() if rule.id is not None}
+
+
+async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
+    """Give every known document of these sources the rule its path falls under now. Returns how many changed."""
+    by_name = {s.name: s for s in sources}
+    ids = await reconcile(session, by_name.values())
+    changed = 0
+    for document in (await session.exec(select(DocumentRow).where(col(DocumentRow.source).in_(by_name)))).all():
+        rule = ids[rule_for(by_name[document.source], document.path)]
+        if document.rule_id != rule:
+            document.rule_id = rule
+            session.add(document)
+            changed += 1
+    return changed
+
+
+async def rules_of(session: AsyncSession, asker: Asker) -> list[int]:
+    """The ids of the rules that admit the asker, for the search's prefilter."""
+    rules = (await session.exec(select(AccessRule))).all()
+    return sorted(r.id for r in rules if r.id is not None and asker.groups.intersection(r.groups))
+
+
+async def allowed(session: AsyncSession, rules: Sequence[int], documents: Iterable[int]) -> dict[int, DocumentRow]:
+    """Of these documents the ones that the rules admit today and that are still there."""
+    statement = select(DocumentRow).where(
+        col(DocumentRow.id).in_(set(documents)), col(DocumentRow.rule_id).in_(rules), DocumentRow.state == "indexed"
+    )
+    return {d.id: d for d in (await session.exec(statement)).all() if d.id is not None}

@@ -1,0 +1,138 @@
+"""Retrieval on judged collections in the BEIR layout, through the code that indexes and searches for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ir_measures
+from ir_measures import RR, R, nDCG
+
+from assistant.domain import Embedder, Progress
+from assistant.errors import InputError
+from assistant.index.ingest import _embed
+from assistant.index.parse import Page
+from assistant.index.retrieve import DEPTH, VECTOR_SHARE, _mean, _pieces, fuse, normalised
+from assistant.index.split import split
+from assistant.index.store import Store, Table
+from assistant.settings import IndexSettings
+
+MEASURES = {"ndcg@10": nDCG @ 10, "recall@5": R @ 5, "recall@10": R @ 10, "recall@100": R @ 100, "mrr@10": RR @ 10}
+_RULE = 1
+_WINDOW = 400
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield json.loads(line)
+    except (OSError, ValueError) as error:
+        where = f"{path}" if isinstance(error, OSError) else f"{path}:{number}"
+        raise InputError(f"{where}: not readable as JSON lines.", "Give a folder in the BEIR layout.") from error
+
+
+def _judgements(path: Path) -> dict[str, dict[str, int]]:
+    qrels: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                qrels[row["query-id"]][row["corpus-id"]] = int(float(row["score"]))
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not readable as qrels.", "Give query-id, corpus-id and score, by tabs.") from error
+    return dict(qrels)
+
+
+async def evaluate(
+    folder: Path, split_name: str, embedder: Embedder, settings: IndexSettings, progress: Progress | None = None
+) -> dict[str, Any]:
+    """nDCG, recall and MRR of text, vector and hybrid search over a release made for it and thrown away."""
+    qrels = _judgements(folder / "qrels" / f"{split_name}.tsv")
+    queries = {str(q["_id"]): str(q["text"]) for q in _lines(folder / "queries.jsonl") if str(q["_id"]) in qrels}
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Store(scratch)
+        dimension = embedder.dimension or len((await embedder.embed(["dimension"]))[0])
+        table = await store.create("corpus", dimension)
+        documents = await _fill(table, folder, embedder, settings, progress)
+        runs: dict[str, dict[str, dict[str, float]]] = {"text": {}, "vector": {}, "hybrid": {}}
+        for done, (key, text) in enumerate(queries.items()):
+            if progress:
+                progress(done, len(queries), "searching")
+            for name, scores in (await _search(table, embedder, text)).items():
+                runs[name][key] = {d: s for d, s in scores.items() if d != key}
+    figures = {name: ir_measures.calc_aggregate(list(MEASURES.values()), qrels, run) for name, run in runs.items()}
+    return {
+        "documents": documents,
+        "queries": len(queries),
+        **{name: {k: round(found[m], 4) for k, m in MEASURES.items()} for name, found in figures.items()},
+    }
+
+
+async def _fill(
+    table: Table, folder: Path, embedder: Embedder, settings: IndexSettings, progress: Progress | None
+) -> int:
+    rows: list[dict[str, Any]] = []
+    documents = 0
+    for number, record in enumerate(_lines(folder / "corpus.jsonl")):
+        page = Page()
+        for paragraph in str(record.get("text") or "").split("\n\n"):
+            page.add(paragraph)
+        parsed = page.done("text/plain", str(record.get("title") or ""))
+        if not parsed.blocks and parsed.title:
+            page.add(parsed.title)
+            parsed = page.done("text/plain", "")
+        documents = number + 1
+        for chunk in split(parsed, settings.passage_words, settings.overlap_words):
+            rows.append(
+                {
+                    "id": f"{record['_id']}\n{chunk.place.start}",
+                    "document_id": number,
+                    "document": str(record["_id"]),
+                    "title": parsed.title,
+                    "text": chunk.text,
+                    "indexed": chunk.indexed,
+                    "headings": [],
+                    "page": None,
+                    "sheet": None,
+                    "start": chunk.place.start,
+                    "end": chunk.place.end,
+                    "access": _RULE,
+                    "text_hash": "",
+                }
+            )
+        if len(rows) >= _WINDOW:
+            await _flush(table, embedder, rows)
+            if progress:
+                progress(documents, 0, "indexing")
+    await _flush(table, embedder, rows)
+    await table.build_indexes()
+    return documents
+
+
+async def _flush(table: Table, embedder: Embedder, rows: list[dict[str, Any]]) -> None:
+    await _embed(embedder, rows)
+    await table.add(rows)
+    rows.clear()
+
+
+async def _search(table: Table, embedder: Embedder, text: str) -> dict[str, dict[str, float]]:
+    """Scores of documents by each kind of search; a document's is its best passage's."""
+    vector = _mean(await embedder.embed(_pieces(text)))
+    by_text = {r["id"]: float(r["_score"]) for r in await table.by_text(text, [_RULE], DEPTH)}
+    by_vector = {r["id"]: 1 - float(r["_distance"]) for r in await table.by_vector(vector, [_RULE], DEPTH)}
+    hybrid = fuse([(normalised(by_text, 0.0), 1 - VECTOR_SHARE), (normalised(by_vector), VECTOR_SHARE)])
+    return {name: _by_document(s) for name, s in (("text", by_text), ("vector", by_vector), ("hybrid", hybrid))}
+
+
+def _by_document(scores: dict[str, float]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for key, score in scores.items():
+        document = key.split("\n", 1)[0]
+        best[document] = max(score, best.get(document, score))
+    return best

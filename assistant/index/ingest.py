@@ -1,0 +1,410 @@
+"""A run: what is new or changed is parsed, split, embedded and stored aside; then all of it goes live at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy import update
+from sqlmodel import col, select
+
+from assistant.database.engine import Database
+from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow, SourceRow, UsageRow
+from assistant.domain import Attempt, Embedder, Progress, now
+from assistant.errors import BusyError, ParseError
+from assistant.index import access, parse, release, sources, split
+from assistant.index.parse import Parsed
+from assistant.index.split import Chunk
+from assistant.index.store import Store, Table
+from assistant.index.workers import Workers
+from assistant.settings import IndexSettings, Source
+
+# Documents read before their passages are embedded together.
+WINDOW = 24
+BEAT_S = 0.5
+
+
+@dataclass
+class Report:
+    """What a run did, as the command prints it."""
+
+    release: int | None = None
+    documents: int = 0
+    passages: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    embedded: int = 0
+    empty: list[str] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with. `lock` is a file that only one run holds; `calls` collects the embedder's ledger."""
+
+    db: Database
+    store: Store
+    embedder: Embedder
+    settings: IndexSettings
+    lock: Path
+    calls: list[Attempt]
+
+
+@dataclass
+class _Work:
+    """One document that has to be read."""
+
+    row: DocumentRow
+    source: Source
+    sha256: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def fingerprint(embedder: Embedder, settings: IndexSettings) -> tuple[str, str, str]:
+    """Names what passages depend on besides the bytes: embedder, splitter, parser."""
+    return (
+        embedder.fingerprint,
+        f"{split.FINGERPRINT}-{settings.passage_words}-{settings.overlap_words}",
+        parse.FINGERPRINT,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _alone(parts: Parts, started_by: str) -> AsyncIterator[RunRow]:
+    """Hold the installation's one run. Raises `BusyError` that names who holds it."""
+    parts.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(parts.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        async with parts.db.read() as session:
+            held = (await session.exec(select(RunRow).where(RunRow.state == "running"))).first()
+        who = f", started by {held.started_by}" if held else ""
+        raise BusyError(f"An indexing run is under way{who}.", "Wait for it to end.") from error
+    try:
+        async with parts.db.write() as session:
+            # The lock is ours, so whoever left these running is gone.
+            await session.exec(
+                update(RunRow).where(col(RunRow.state) == "running").values(state="abandoned", finished_at=now())
+            )
+            run = RunRow(started_by=started_by, host=socket.gethostname(), pid=os.getpid())
+            session.add(run)
+        yield run
+    finally:
+        lock.release()
+
+
+async def sync(
+    parts: Parts,
+    wanted: Sequence[Source],
+    *,
+    drop_others: bool = False,
+    configured: bool = True,
+    started_by: str = "",
+    progress: Progress | None = None,
+) -> Report:
+    """Bring the index to what the sources hold, and activate it when it is whole.
+
+    Documents of sources that are not in `wanted` stay, unless `drop_others`. Raises `BusyError` while another run
+    holds the lock; a file that cannot be read is listed in the report and stops nothing.
+    """
+    began = time.monotonic()
+    async with _alone(parts, started_by) as run:
+        beat = _Beat(parts.db, run, progress)
+        try:
+            report = await _run(parts, wanted, drop_others, configured, beat)
+        except BaseException as error:
+            await asyncio.shield(beat.end("failed", f"{type(error).__name__}", None))
+            raise
+        report.seconds = round(time.monotonic() - began, 2)
+        await beat.end("done", "", report)
+        return report
+
+
+class _Beat:
+    """Tells how far the run is: at once to whoever started it, now and then to the run's row."""
+
+    def __init__(self, db: Database, run: RunRow, progress: Progress | None) -> None:
+        self._db, self._run, self._progress = db, run, progress
+        self._last = 0.0
+
+    async def __call__(self, done: int, total: int, message: str) -> None:
+        if self._progress:
+            self._progress(done, total, message)
+        if time.monotonic() - self._last > BEAT_S:
+            self._last = time.monotonic()
+            await self._set(done=done, total=total, message=message, beat_at=now())
+
+    async def end(self, state: str, message: str, report: Report | None) -> None:
+        values: dict[str, Any] = {"state": state, "message": message, "finished_at": now()}
+        if report is not None:
+            values |= {"report": asdict(report), "release_id": report.release}
+        await self._set(**values)
+
+    async def _set(self, **values: Any) -> None:
+        async with self._db.write() as session:
+            await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
+
+
+async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, configured: bool, beat: _Beat) -> Report:
+    report = Report()
+    names = {s.name for s in wanted}
+    prints = fingerprint(parts.embedder, parts.settings)
+    print_ = "|".join(prints)
+    async with parts.db.write() as session:
+        await access.realign(session, wanted)
+        rules = await access.reconcile(session, wanted)
+        for source in wanted:
+            await session.merge(SourceRow(name=source.name, location=str(source.path), configured=configured))
+        current = await release.active(session)
+        known = {(d.source, d.path): d for d in (await session.exec(select(DocumentRow))).all()}
+
+    fresh_table = current is None or (current.embedder, current.splitter, current.parser) != prints
+    work, seen, failed = [], set(), []
+    files = [(source, found) for source in wanted for found in sources.walk(source)]
+    for done, (source, found) in enumerate(files):
+        await beat(done, len(files), "looking for changes")
+        seen.add((source.name, found.path))
+        row = known.get((source.name, found.path)) or DocumentRow(
+            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
+        )
+        facts = {"size": found.size, "modified": found.modified}
+        try:
+            if found.problem:
+                raise ParseError(found.problem)
+            data = await asyncio.to_thread(
+                sources.read, source.path, found.path, parts.settings.max_file_mb * 1_000_000
+            )
+        except ParseError as error:
+            failed.append((row, facts, error.problem))
+            continue
+        digest = sources.fingerprint(data)
+        same = row.sha256 == digest and row.settings == print_
+        if same and row.state in {"empty", "failed"}:
+            facts |= {"sha256": digest, "settings": print_}
+            failed.append((row, facts, row.reason if row.state == "failed" else ""))
+        elif same and row.state == "indexed" and not fresh_table:
+            report.unchanged += 1
+        else:
+            work.append(_Work(row, source, digest, facts))
+    others = [] if drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
+    gone = [
+        d
+        for k, d in known.items()
+        if k not in seen and d.state not in {"removed", "pending"} and (d.source in names or drop_others)
+    ]
+    if fresh_table and others:
+        # Everything is built anew, so what other sources hold must be read again too.
+        work += await _of_other_sources(parts, others)
+    return await _build(parts, current, prints, work, gone, failed, report, beat)
+
+
+async def _of_other_sources(parts: Parts, documents: Sequence[DocumentRow]) -> list[_Work]:
+    async with parts.db.read() as session:
+        places = {s.name: Path(s.location) for s in (await session.exec(select(SourceRow))).all()}
+    return [_Work(d, Source(name=d.source, path=places[d.source]), d.sha256) for d in documents if d.source in places]
+
+
+async def _build(
+    parts: Parts,
+    current: ReleaseRow | None,
+    prints: tuple[str, str, str],
+    work: list[_Work],
+    gone: list[DocumentRow],
+    failed: list[tuple[DocumentRow, dict[str, Any], str]],
+    report: Report,
+    beat: _Beat,
+) -> Report:
+    moved = await _moved(parts.db, current)
+    lost = [row for row, _, _ in failed if row.state == "indexed"]
+    if current is not None and not (work or gone or moved or lost):
+        await _note_failed(parts.db, failed, report)
+        report.release, report.documents, report.passages = current.id, current.documents, current.passages
+        return report
+
+    async with parts.db.write() as session:
+        # A document needs its number before its passages are stored; until the end it counts for nothing.
+        for row in [*(w.row for w in work), *(r for r, _, _ in failed)]:
+            if row.id is None:
+                session.add(row)
+    table, fresh = await _table(parts, current, prints)
+    was_indexed = {id(w): w.row.state == "indexed" for w in work}
+    if not fresh:
+        stale = [w.row.id for w in work if w.row.state == "indexed"] + [d.id for d in [*gone, *lost]]
+        await table.remove_documents([i for i in stale if i is not None])
+        for document, rule in moved:
+            await table.set_access(document, rule)
+    read: list[tuple[_Work, Parsed, int]] = []
+    with Workers(max(1, min(4, os.cpu_count() or 1))) as workers:
+        for at in range(0, len(work), WINDOW):
+            part = work[at : at + WINDOW]
+            await beat(at, len(work), part[0].row.path)
+            results = await asyncio.gather(*(_read(parts, workers, w) for w in part))
+            rows: list[dict[str, Any]] = []
+            for item, result in zip(part, results, strict=True):
+                item.facts |= {"sha256": item.sha256, "settings": "|".join(prints)}
+                if isinstance(result, str):
+                    failed.append((item.row, item.facts, result))
+                elif not result[1]:
+                    failed.append((item.row, item.facts, ""))
+                else:
+                    rows += [_row(item.row, result[0], chunk) for chunk in result[1]]
+                    read.append((item, result[0], len(result[1])))
+            await _embed(parts.embedder, rows)
+            report.embedded += len(rows)
+            await table.add(rows)
+    await beat(len(work), len(work), "checking")
+    await table.build_indexes()
+    held = await table.contents()
+    row = ReleaseRow(
+        table_name=table.name,
+        version=await table.version(),
+        embedder=prints[0],
+        splitter=prints[1],
+        parser=prints[2],
+        documents=held.documents,
+        passages=held.passages,
+        content_hash=held.content_hash,
+        vectors_hash=held.vectors_hash,
+    )
+    report.added = sum(not was_indexed[id(w)] for w, _, _ in read)
+    report.changed = len(read) - report.added
+    report.removed = len(gone)
+    report.documents, report.passages = held.documents, held.passages
+    await _go_live(parts, row, read, gone, failed, report)
+    await table.tag(f"release-{row.id}")
+    report.release = row.id
+    await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
+    return report
+
+
+async def _moved(db: Database, current: ReleaseRow | None) -> list[tuple[int, int]]:
+    """Documents whose rule changed since the active release was built, with their rule now."""
+    if current is None:
+        return []
+    async with db.read() as session:
+        rows = await session.exec(
+            select(DocumentRow.id, DocumentRow.rule_id).where(
+                DocumentRow.state == "indexed", col(DocumentRow.indexed_rule) != col(DocumentRow.rule_id)
+            )
+        )
+        return [(d, r) for d, r in rows.all() if d is not None]
+
+
+async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, str, str]) -> tuple[Table, bool]:
+    """The table to write to, and whether it is a new one."""
+    if current is not None and (current.embedder, current.splitter, current.parser) == prints:
+        table = await parts.store.open(current.table_name)
+        if await table.version() != current.version:
+            await table.restore(current.version)
+        return table, False
+    dimension = parts.embedder.dimension or len((await parts.embedder.embed(["dimension"]))[0])
+    name = "passages_" + hashlib.sha256(f"{prints}{time.time_ns()}".encode()).hexdigest()[:12]
+    return await parts.store.create(name, dimension), True
+
+
+async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, list[Chunk]] | str:
+    """A document's facts and chunks, or the reason why it has none."""
+    try:
+        data = await asyncio.to_thread(
+            sources.read, item.source.path, item.row.path, parts.settings.max_file_mb * 1_000_000
+        )
+        item.sha256 = sources.fingerprint(data)
+        return await workers.read(item.row.path, data, parts.settings.passage_words, parts.settings.overlap_words)
+    except ParseError as error:
+        return error.problem
+
+
+def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
+    key = f"{document.source}|{document.path}|{chunk.place.start}|{chunk.text}"
+    return {
+        "id": hashlib.sha256(key.encode()).hexdigest()[:20],
+        "document_id": document.id,
+        "document": document.path,
+        "title": parsed.title,
+        "text": chunk.text,
+        "indexed": chunk.indexed,
+        "headings": list(chunk.place.headings),
+        "page": chunk.place.page,
+        "sheet": chunk.place.sheet,
+        "start": chunk.place.start,
+        "end": chunk.place.end,
+        "access": document.rule_id,
+        "text_hash": hashlib.sha256(chunk.text.encode()).hexdigest()[:16],
+    }
+
+
+async def _embed(embedder: Embedder, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        vectors = await embedder.embed([r["indexed"] for r in rows])
+        for row, vector in zip(rows, vectors, strict=True):
+            row["vector"] = vector
+
+
+async def _note_failed(db: Database, failed: Sequence[tuple[DocumentRow, dict[str, Any], str]], report: Report) -> None:
+    async with db.write() as session:
+        for row, facts, reason in failed:
+            _mark(row, facts, reason, report)
+            await session.merge(row)
+
+
+def _mark(row: DocumentRow, facts: dict[str, Any], reason: str, report: Report) -> None:
+    """Note a file that gave no passages: failed with its reason, or simply without text."""
+    for name, value in facts.items():
+        setattr(row, name, value)
+    row.state, row.reason, row.passages = ("failed", reason, 0) if reason else ("empty", "holds no text", 0)
+    row.updated_at = now()
+    if reason:
+        report.failed.append({"path": row.path, "reason": reason})
+    else:
+        report.empty.append(row.path)
+
+
+async def _go_live(
+    parts: Parts,
+    row: ReleaseRow,
+    read: Sequence[tuple[_Work, Parsed, int]],
+    gone: Sequence[DocumentRow],
+    failed: Sequence[tuple[DocumentRow, dict[str, Any], str]],
+    report: Report,
+) -> None:
+    """The documents, the release and who is answered from it change in one transaction."""
+    async with parts.db.write() as session:
+        for item, parsed, count in read:
+            document = item.row
+            for name, value in item.facts.items():
+                setattr(document, name, value)
+            document.title, document.owner, document.media_type = parsed.title, parsed.owner, parsed.media_type
+            document.modified = parsed.modified or document.modified
+            document.valid_until, document.passages = parsed.valid_until, count
+            document.state, document.reason, document.updated_at = "indexed", "", now()
+            await session.merge(document)
+        for document in gone:
+            document.state, document.passages, document.updated_at = "removed", 0, now()
+            await session.merge(document)
+        for document, facts, reason in failed:
+            _mark(document, facts, reason, report)
+            await session.merge(document)
+        session.add(row)
+        await session.flush()
+        await release.point(session, row, "indexing run")
+        await session.exec(
+            update(DocumentRow).where(col(DocumentRow.state) == "indexed").values(indexed_rule=col(DocumentRow.rule_id))
+        )
+        day = f"{now():%Y-%m-%d}"
+        for call in parts.calls:
+            session.add(UsageRow(day=day, segment="indexing", **call.model_dump(exclude={"tier"})))
+        parts.calls.clear()
+        session.add(AuditRow(person="indexing run", action="build release", subject=str(row.id)))

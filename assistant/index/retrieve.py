@@ -1,0 +1,442 @@
+"""Search: text and vectors asked apart, fused by score, within the asker's rights before and after."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import snowballstemmer
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+from sqlmodel import select
+
+from assistant.database.engine import Database
+from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
+from assistant.domain import Asker, Attempt, Embedder, Nearest, Passage, Place, Scores
+from assistant.errors import NotFoundError, ReleaseError
+from assistant.index import access, release
+from assistant.index.sources import inside
+from assistant.index.store import PassageVectorStore, Store, Table
+
+# Passages fetched from each side: over short lists the fused order is worse (SciFact dev .726 over 100, .732 over 500).
+DEPTH = 500
+VECTOR_SHARE = 0.5
+# Words of a query that are embedded at once; a longer one is embedded in pieces and averaged.
+QUERY_WORDS = 120
+SURROUNDING_CHARS = 700
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_stemmer = snowballstemmer.stemmer("english")
+
+
+@dataclass
+class ThreadQuery(QueryBundle):  # type: ignore[misc]
+    """A question, and earlier texts of its thread whose scores are added with a weight each."""
+
+    before: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found. `signals` tell how well it fits; `ms` how long each part took."""
+
+    passages: tuple[Passage, ...]
+    release_id: int
+    signals: dict[str, float] = field(default_factory=dict)
+    attempts: tuple[Attempt, ...] = ()
+    ms: dict[str, float] = field(default_factory=dict)
+    nearest: tuple[Nearest, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A passage among what stands around it, for a person."""
+
+    passage: Passage
+    before: str
+    after: str
+    title: str
+    place: str
+    link: str
+    owner: str
+    modified: datetime | None
+
+
+@dataclass(frozen=True)
+class Original:
+    """A document's own file."""
+
+    path: Path
+    title: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A release as questions hold it: its table, and how many passages each stem occurs in."""
+
+    row: ReleaseRow
+    table: Table
+    frequency: Mapping[str, int]
+
+    def idf(self, stem: str) -> float:
+        """Robertson's idf, never negative."""
+        n = self.frequency.get(stem, 0)
+        return math.log(1 + (self.row.passages - n + 0.5) / (n + 0.5))
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    return str(_stemmer.stemWord(word))
+
+
+def stems(text: str) -> list[str]:
+    """Stems of all words, in order."""
+    return [_stem(w) for w in _WORD.findall(text.lower())]
+
+
+def normalised(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
+    """Scores brought to 0..1. `floor` is what counts as nothing (0 for BM25), else the least of the list.
+
+    A list of one value, or of equal ones, is all 1: a lone exact hit must count.
+    """
+    if not scores:
+        return {}
+    low = min(scores.values()) if floor is None else floor
+    high = max(scores.values())
+    if high <= low:
+        return dict.fromkeys(scores, 1.0)
+    return {k: (v - low) / (high - low) for k, v in scores.items()}
+
+
+def fuse(lists: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:
+    """The weighted sum of normalised lists, over all that stand in any of them."""
+    total: Counter[str] = Counter()
+    for scores, weight in lists:
+        for key, value in scores.items():
+            total[key] += weight * value  # type: ignore[assignment]
+    return dict(total)
+
+
+def passage_of(node: NodeWithScore) -> Passage:
+    """The passage that a retrieved node stands for."""
+    return _passage(
+        {**node.node.metadata, "id": node.node.node_id, "text": node.node.get_content()},
+        Scores(**node.node.metadata.get("scores", {})),
+    )
+
+
+def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
+    return Passage(
+        id=row["id"],
+        document_id=row["document_id"],
+        document=row["document"],
+        title=row["title"],
+        text=row["text"],
+        place=Place(
+            headings=tuple(row["headings"] or ()),
+            page=row["page"],
+            sheet=row["sheet"],
+            start=row["start"],
+            end=row["end"],
+        ),
+        access=row["access"],
+        text_hash=row["text_hash"],
+        scores=scores or Scores(),
+    )
+
+
+class Knowledge:
+    """The documents as people may search them. A question holds one release from its start to its end."""
+
+    def __init__(self, db: Database, store: Store, embedder: Embedder) -> None:
+        self._db = db
+        self._store = store
+        self._embedder = embedder
+        self._opened: Opened | None = None
+        self._opening = asyncio.Lock()
+
+    async def release(self) -> Opened:
+        """The active release, opened when it changed. Raises `ReleaseError` when there is none."""
+        async with self._db.read() as session:
+            row = await release.active(session)
+        if row is None:
+            raise ReleaseError("There is no index yet.", "Run `assistant index sync`.")
+        held = self._opened
+        if held is not None and held.row.id == row.id:
+            return held
+        async with self._opening:
+            if self._opened is None or self._opened.row.id != row.id:
+                self._opened = await self._open()
+            return self._opened
+
+    async def _open(self) -> Opened:
+        row, table = await release.open_active(self._db, self._store)
+        frequency: Counter[str] = Counter()
+        texts = [r["indexed"] async for r in table.rows(["indexed"])]
+
+        def count() -> None:
+            for text in texts:
+                frequency.update(set(stems(text)))
+
+        await asyncio.to_thread(count)
+        return Opened(row, table, frequency)
+
+    def retriever(self, asker: Asker, k: int) -> HybridRetriever:
+        """LlamaIndex's retriever for one person."""
+        return HybridRetriever(self, asker, k)
+
+    async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
+        """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
+        opened = await self.release()
+        async with self._db.read() as session:
+            rules = await access.rules_of(session, asker)
+        store = PassageVectorStore(opened.table, rules)
+        texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
+        ms: dict[str, float] = {}
+        attempts: list[Attempt] = []
+        vectors = await self._vectors([t for t, _ in texts], ms, attempts)
+        began = time.monotonic()
+        results = await asyncio.gather(
+            *(store.aquery(VectorStoreQuery(query_str=t, similarity_top_k=DEPTH, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts),
+            *(store.aquery(VectorStoreQuery(query_embedding=v, similarity_top_k=DEPTH)) for v in vectors),
+        )  # fmt: skip
+        ms["search"] = _since(began)
+        began = time.monotonic()
+        nodes = {n.node_id: n for r in results for n in r.nodes or ()}
+        listed = [dict(zip(r.ids or (), r.similarities or (), strict=True)) for r in results]
+        by_text, by_vector = listed[: len(texts)], listed[len(texts) :]
+        fused = fuse(
+            pair
+            for (_, weight), text, vector in zip(texts, by_text, by_vector, strict=True)
+            for pair in (
+                (normalised(text, 0.0), weight * (1 - VECTOR_SHARE)),
+                (normalised(vector), weight * VECTOR_SHARE),
+            )
+        )
+        order = sorted(fused, key=lambda i: (-fused[i], i))
+        best = order[: k * 3 + 20]
+        async with self._db.read() as session:
+            documents = await access.allowed(session, rules, (nodes[i].metadata["document_id"] for i in best))
+        kept = [i for i in best if nodes[i].metadata["document_id"] in documents]
+        passages = tuple(
+            _passage(
+                {**nodes[i].metadata, "id": i, "text": nodes[i].text},
+                Scores(
+                    text=round(by_text[0].get(i, 0.0), 4),
+                    vector=round(by_vector[0].get(i, 0.0), 4),
+                    fused=round(fused[i], 4),
+                ),
+            )
+            for i in kept[:k]
+        )
+        ms["fuse"] = _since(began)
+        signals = _signals(opened, " ".join(t for t, _ in texts[:2]), query, passages)
+        nearest = _nearest(passages, documents)
+        assert opened.row.id is not None
+        return Found(passages, opened.row.id, signals, tuple(attempts), ms, nearest)
+
+    async def _vectors(self, texts: Sequence[str], ms: dict[str, float], attempts: list[Attempt]) -> list[list[float]]:
+        """A vector for each text, from one call; a text beyond the model's reach is the mean of its pieces."""
+        began = time.monotonic()
+        pieces = [_pieces(t) for t in texts]
+        flat = await self._embedder.embed([p for parts in pieces for p in parts])
+        ms["embed"] = _since(began)
+        attempts.append(
+            Attempt(
+                feature="embed_query",
+                kind="embedding",
+                provider="local" if self._embedder.fingerprint.startswith("minilm") else "litellm",
+                model_asked=self._embedder.fingerprint,
+                model_served=self._embedder.fingerprint,
+                ms=round(ms["embed"]),
+            )
+        )
+        vectors, at = [], 0
+        for parts in pieces:
+            vectors.append(_mean(flat[at : at + len(parts)]))
+            at += len(parts)
+        return vectors
+
+    async def passage(self, asker: Asker, passage_id: str, release_id: int | None = None) -> Shown:
+        """A passage in its surroundings. Raises `NotFoundError` when it is gone or not the asker's to read."""
+        table = await self._table_of(release_id)
+        rows = await table.passages([passage_id])
+        if not rows and release_id is not None:
+            table = await self._table_of(None)
+            rows = await table.passages([passage_id])
+        if not rows:
+            raise _gone()
+        passage = _passage(rows[0])
+        document = await self._allowed(asker, passage.document_id)
+        around = await table.of_document(passage.document_id)
+        before = _joined([r for r in around if r["start"] < passage.place.start], passage.place.start, 0)
+        after = _joined([r for r in around if r["end"] > passage.place.end], 2**60, passage.place.end)
+        return Shown(
+            passage=passage,
+            before=before[-SURROUNDING_CHARS:],
+            after=after[:SURROUNDING_CHARS],
+            title=passage.title,
+            place=passage.place.label(),
+            link=document.link or f"/documents/{document.id}",
+            owner=document.owner,
+            modified=document.modified,
+        )
+
+    async def original(self, asker: Asker, document_id: int) -> Original:
+        """The file of a document. Raises `NotFoundError` when it is gone or not the asker's to read."""
+        document = await self._allowed(asker, document_id)
+        async with self._db.read() as session:
+            source = await session.get(SourceRow, document.source)
+        if source is None:
+            raise _gone()
+        path = inside(Path(source.location), document.path)
+        if not path.is_file():
+            raise _gone()
+        return Original(path, document.title, document.media_type)
+
+    async def _allowed(self, asker: Asker, document_id: int) -> DocumentRow:
+        async with self._db.read() as session:
+            rules = await access.rules_of(session, asker)
+            found = await access.allowed(session, rules, [document_id])
+        if document_id not in found:
+            raise _gone()
+        return found[document_id]
+
+    async def _table_of(self, release_id: int | None) -> Table:
+        opened = await self.release()
+        if release_id is None or release_id == opened.row.id:
+            return opened.table
+        async with self._db.read() as session:
+            row = (await session.exec(select(ReleaseRow).where(ReleaseRow.id == release_id))).first()
+        if row is None or row.state not in release.KEPT_STATES:
+            return opened.table
+        return await self._store.open(row.table_name, row.version)
+
+
+class HybridRetriever(BaseRetriever):  # type: ignore[misc]
+    """LlamaIndex's face of `Knowledge.search`, for one person."""
+
+    def __init__(self, knowledge: Knowledge, asker: Asker, k: int) -> None:
+        super().__init__()
+        self._knowledge, self._asker, self._k = knowledge, asker, k
+        self.found: Found | None = None
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        from llama_index.core.schema import TextNode
+
+        before = query_bundle.before if isinstance(query_bundle, ThreadQuery) else ()
+        self.found = await self._knowledge.search(self._asker, query_bundle.query_str, self._k, before)
+        nodes = []
+        for p in self.found.passages:
+            metadata = {
+                "document_id": p.document_id,
+                "document": p.document,
+                "title": p.title,
+                "headings": list(p.place.headings),
+                "page": p.place.page,
+                "sheet": p.place.sheet,
+                "start": p.place.start,
+                "end": p.place.end,
+                "access": p.access,
+                "text_hash": p.text_hash,
+                "scores": p.scores.model_dump(),
+            }
+            nodes.append(NodeWithScore(node=TextNode(id_=p.id, text=p.text, metadata=metadata), score=p.scores.fused))
+        return nodes
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        raise NotImplementedError("a synchronous search would block the event loop: use aretrieve")
+
+
+def _gone() -> NotFoundError:
+    return NotFoundError("This is not available to you.", "It may have been removed, or your rights have changed.")
+
+
+def _since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 2)
+
+
+def _pieces(text: str) -> list[str]:
+    words = text.split()
+    if len(words) <= QUERY_WORDS:
+        return [text]
+    return [" ".join(words[at : at + QUERY_WORDS]) for at in range(0, len(words), QUERY_WORDS)][:12]
+
+
+def _mean(vectors: Sequence[Sequence[float]]) -> list[float]:
+    if len(vectors) == 1:
+        return list(vectors[0])
+    total = [sum(column) for column in zip(*vectors, strict=True)]
+    length = math.sqrt(sum(x * x for x in total)) or 1.0
+    return [x / length for x in total]
+
+
+def _joined(rows: Sequence[Mapping[str, Any]], until: int, since: int) -> str:
+    """The text of neighbouring passages between two offsets, without what they share."""
+    out, at = "", since
+    for row in rows:
+        start, end = max(row["start"], at), min(row["end"], until)
+        if end > start:
+            gap = "\n\n" if out and row["start"] > at else ""
+            out += gap + row["text"][start - row["start"] : end - row["start"]]
+            at = end
+    return out
+
+
+def _nearest(passages: Sequence[Passage], documents: Mapping[int, DocumentRow]) -> tuple[Nearest, ...]:
+    first: dict[int, Passage] = {}
+    for passage in passages:
+        first.setdefault(passage.document_id, passage)
+    return tuple(
+        Nearest(document_id=i, document=p.document, title=p.title, owner=documents[i].owner) for i, p in first.items()
+    )
+
+
+def _signals(opened: Opened, whole: str, question: str, passages: Sequence[Passage]) -> dict[str, float]:
+    """How well the best passages fit, each about 0..1.
+
+    `coverage`: share of the question's idf that stands in the top three; `best_coverage` in the best one alone;
+    `rarest`: whether its three rarest words stand there; `vector`: best cosine; `margin`: how far the best is ahead;
+    `text`: best BM25 for each unit of the question's idf.
+    """
+    if not passages:
+        return {}
+    asked = set(stems(question)) - _STOP
+    weights = {s: opened.idf(s) for s in asked}
+    whole_weight = sum(weights.values()) or 1.0
+    top = [set(stems(f"{p.title} {' '.join(p.place.headings)} {p.text}")) for p in passages[:3]]
+    union = set().union(*top)
+    rare = sorted(weights, key=lambda s: -weights[s])[:3]
+    cosines = sorted((p.scores.vector for p in passages), reverse=True)
+    return {
+        "coverage": sum(w for s, w in weights.items() if s in union) / whole_weight,
+        "best_coverage": max(sum(w for s, w in weights.items() if s in held) for held in top) / whole_weight,
+        "rarest": sum(s in union for s in rare) / max(1, len(rare)),
+        "vector": cosines[0],
+        "vector3": sum(cosines[:3]) / len(cosines[:3]),
+        "margin": passages[0].scores.fused - passages[-1].scores.fused,
+        "text": max(p.scores.text for p in passages) / whole_weight,
+        "words": min(1.0, len(asked) / 10),
+    }
+
+
+_STOP = frozenset(
+    _stem(w)
+    for w in """a about after all also am an and any are as at be been before but by can could did do does for from get
+    got had has have how i if in into is it its just may me my no not of on one or our out please shall should so some
+    than that the their them then there these they this those to too us was we were what when where which who whom whose
+    why will with would you your much many need aber als am an auch auf aus bei bin bis da das dass dem den der des die
+    doch du ein eine einem einen einer es für gibt habe hat ich ihr im in ist ja kann man mein mich mir mit muss nach
+    nicht noch nur ob oder sein sich sie sind so soll und uns unser vom von was wann warum welche welcher welches wenn
+    wer wie wir wird wo zu zum zur""".split()
+)

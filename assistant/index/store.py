@@ -1,0 +1,265 @@
+"""The one door to LanceDB: tables of passages at versions, and a LlamaIndex vector store over one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+from lancedb.expr import col, lit
+from lancedb.index import FTS, Bitmap
+from llama_index.core.schema import BaseNode, TextNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+from pydantic import PrivateAttr
+
+from assistant.errors import ReleaseError
+
+# An index over the rules pays from here on; below, a scan is as fast.
+INDEX_RULES_FROM = 5_000
+TOUCHED_AT_ONCE = 500
+_METADATA = [
+    "id",
+    "document_id",
+    "document",
+    "title",
+    "text",
+    "headings",
+    "page",
+    "sheet",
+    "start",
+    "end",
+    "access",
+    "text_hash",
+]
+
+
+def schema(dimension: int) -> pa.Schema:
+    """A passage as it is stored. `indexed` is what full text search reads: title and headings before the text."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string()),
+            pa.field("document_id", pa.int64()),
+            pa.field("document", pa.string()),
+            pa.field("title", pa.string()),
+            pa.field("text", pa.string()),
+            pa.field("indexed", pa.string()),
+            pa.field("headings", pa.list_(pa.string())),
+            pa.field("page", pa.int32()),
+            pa.field("sheet", pa.string()),
+            pa.field("start", pa.int64()),
+            pa.field("end", pa.int64()),
+            pa.field("access", pa.int32()),
+            pa.field("text_hash", pa.string()),
+            pa.field("vector", pa.list_(pa.float32(), dimension)),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a table holds at a version, order-free: see `Table.contents`."""
+
+    passages: int
+    documents: int
+    content_hash: str
+    vectors_hash: str
+
+
+class Store:
+    """All tables under one address. Opened lazily, one connection for each event loop."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._connection: Any = None
+
+    async def _connect(self) -> Any:
+        if self._connection is None:
+            self._connection = await lancedb.connect_async(self.uri)
+        return self._connection
+
+    async def create(self, name: str, dimension: int) -> Table:
+        connection = await self._connect()
+        return Table(name, await connection.create_table(name, schema=schema(dimension), mode="overwrite"))
+
+    async def open(self, name: str, version: int | None = None) -> Table:
+        """A table, read-only at a version if one is given. Raises `ReleaseError` when it cannot be opened."""
+        try:
+            table = await (await self._connect()).open_table(name)
+            if version is not None:
+                await table.checkout(version)
+        except Exception as error:
+            raise ReleaseError(
+                f"The index table {name} cannot be opened ({type(error).__name__}).", "Run `assistant doctor`."
+            ) from error
+        return Table(name, table)
+
+    async def names(self) -> list[str]:
+        return list((await (await self._connect()).list_tables()).tables)
+
+    async def drop(self, name: str) -> None:
+        await (await self._connect()).drop_table(name, ignore_missing=True)
+
+
+class Table:
+    """One table of passages. A table opened at a version never changes under its reader."""
+
+    def __init__(self, name: str, table: Any) -> None:
+        self.name = name
+        self._table = table
+
+    async def version(self) -> int:
+        return int(await self._table.version())
+
+    async def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            await self._table.add(pa.Table.from_pylist(list(rows), schema=await self._table.schema()))
+
+    async def remove_documents(self, documents: Sequence[int]) -> None:
+        for at in range(0, len(documents), TOUCHED_AT_ONCE):
+            await self._table.delete(col("document_id").isin(list(documents[at : at + TOUCHED_AT_ONCE])))
+
+    async def set_access(self, document: int, rule: int) -> None:
+        await self._table.update({"access": rule}, where=col("document_id") == lit(document))
+
+    async def restore(self, version: int) -> None:
+        """Make the newest version equal to an older one: what a killed run left behind is gone."""
+        await self._table.checkout(version)
+        await self._table.restore()
+
+    async def build_indexes(self) -> None:
+        """Full text (stemmed, without stop words) over what is indexed; over the rules when there are many rows."""
+        config = FTS(with_position=False, stem=True, remove_stop_words=True, ascii_folding=True, lower_case=True)
+        await self._table.create_index("indexed", config=config, replace=True)
+        if await self._table.count_rows() >= INDEX_RULES_FROM:
+            await self._table.create_index("access", config=Bitmap(), replace=True)
+
+    async def tag(self, name: str) -> None:
+        await self._table.tags.create(name, await self.version())
+
+    async def untag(self, name: str) -> None:
+        if name in await self._table.tags.list():
+            await self._table.tags.delete(name)
+
+    async def compact(self) -> None:
+        """Join small files and forget old versions that no tag holds."""
+        await self._table.optimize(cleanup_older_than=timedelta(hours=1))
+
+    async def rows(self, columns: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        async for batch in await self._table.query().select(list(columns)).to_batches(max_batch_length=2_000):
+            for row in batch.to_pylist():
+                yield row
+
+    async def contents(self) -> Contents:
+        """Counts and hashes over every row, read back: what LanceDB does not notice missing, this does.
+
+        The content hash is the sum of the rows' hashes, so it does not depend on their order; vectors have one of their
+        own, for they differ in the last digits between runs.
+        """
+        total = vectors = count = 0
+        documents = set()
+        columns = ["id", "document_id", "text", "indexed", "access", "vector"]
+        async for row in self.rows(columns):
+            count += 1
+            documents.add(row["document_id"])
+            key = f"{row['id']}|{row['access']}|{row['indexed']}|{row['text']}"
+            total += int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
+            vectors += int.from_bytes(hashlib.sha256(repr(row["vector"]).encode()).digest()[:16])
+            if count % 500 == 0:
+                await asyncio.sleep(0)
+        return Contents(count, len(documents), f"{total % 2**128:032x}", f"{vectors % 2**128:032x}")
+
+    async def by_text(self, text: str, rules: Sequence[int], limit: int) -> list[dict[str, Any]]:
+        """Rows by BM25 with `_score`, among the passages that these rules admit."""
+        if not text.strip() or not rules:
+            return []
+        query = self._table.query().nearest_to_text(_words(text), columns="indexed")
+        return list(await query.where(_admitted(rules)).select([*_METADATA, "_score"]).limit(limit).to_list())
+
+    async def by_vector(self, vector: Sequence[float], rules: Sequence[int], limit: int) -> list[dict[str, Any]]:
+        """Rows by cosine distance with `_distance`, among the passages that these rules admit."""
+        if not rules:
+            return []
+        query = self._table.query().nearest_to(list(vector)).distance_type("cosine")
+        return list(await query.where(_admitted(rules)).select([*_METADATA, "_distance"]).limit(limit).to_list())
+
+    async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        query = self._table.query().where(col("id").isin(list(ids)))
+        return list(await query.select(_METADATA).to_list())
+
+    async def of_document(self, document: int) -> list[dict[str, Any]]:
+        """All passages of a document, in their order."""
+        query = self._table.query().where(col("document_id") == lit(document))
+        return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+
+
+def _admitted(rules: Sequence[int]) -> Any:
+    return col("access").isin(list(rules))
+
+
+def _words(text: str) -> str:
+    """The query without what the full text parser may take for its own."""
+    return "".join(c if c.isalnum() or c in "'’" else " " for c in text)
+
+
+class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
+    """A release as LlamaIndex sees it. LlamaIndex's own store for LanceDB joins filters as text: this one cannot.
+
+    Reading only: passages are written by a run. `rules` are the access rules of the person who asks.
+    """
+
+    stores_text: bool = True
+    flat_metadata: bool = True
+    rules: list[int]
+    _table: Table = PrivateAttr()
+
+    def __init__(self, table: Table, rules: Sequence[int]) -> None:
+        super().__init__(rules=list(rules))
+        self._table = table
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "PassageVectorStore"
+
+    @property
+    def client(self) -> Any:
+        return self._table
+
+    def add(self, nodes: list[BaseNode], **kwargs: Any) -> list[str]:
+        raise NotImplementedError("passages are written by an indexing run")
+
+    def delete(self, ref_doc_id: str, **kwargs: Any) -> None:
+        raise NotImplementedError("documents leave by an indexing run")
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        raise NotImplementedError("a synchronous search would block the event loop: use aquery")
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Text search for TEXT_SEARCH, vector search otherwise; scores are BM25 and cosine similarity."""
+        limit = query.similarity_top_k
+        if query.mode is VectorStoreQueryMode.TEXT_SEARCH:
+            rows = await self._table.by_text(query.query_str or "", self.rules, limit)
+            scores = [float(r["_score"]) for r in rows]
+        else:
+            rows = await self._table.by_vector(query.query_embedding or [], self.rules, limit)
+            scores = [1.0 - float(r["_distance"]) for r in rows]
+        nodes = [node_of(r) for r in rows]
+        return VectorStoreQueryResult(nodes=nodes, similarities=scores, ids=[n.node_id for n in nodes])
+
+
+def node_of(row: dict[str, Any]) -> TextNode:
+    """A stored row as a LlamaIndex node; the metadata carries all of a `Passage` but its scores."""
+    metadata = {name: row[name] for name in _METADATA if name not in {"id", "text"}}
+    hidden = list(metadata)
+    node = TextNode(id_=row["id"], text=row["text"], metadata=metadata)
+    node.excluded_embed_metadata_keys = node.excluded_llm_metadata_keys = hidden
+    return node

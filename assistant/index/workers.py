@@ -1,0 +1,118 @@
+"""Parses files in processes of their own, so that a bomb, a loop or a crash costs that file and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import queue
+import time
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import ParseError
+from assistant.index.parse import Parsed, parse
+from assistant.index.split import Chunk, split
+
+SECONDS = 30.0
+MEGABYTES = 512
+_spawn = multiprocessing.get_context("spawn")
+
+
+def _serve(pipe: Connection) -> None:
+    """The worker: reads (path, bytes, words, overlap), answers with a document or a reason."""
+    while True:
+        try:
+            path, data, words, overlap = pipe.recv()
+        except EOFError:
+            return
+        try:
+            parsed = parse(path, data)
+            chunks = split(parsed, words, overlap)
+            pipe.send((replace(parsed, text="", blocks=[]), chunks))
+        except ParseError as error:
+            pipe.send(error.problem)
+
+
+def _resident_mb(pid: int) -> float:
+    """Resident memory by the kernel's own account; 0 where there is none to read."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self._pipe, theirs = _spawn.Pipe()
+        self._process: Any = _spawn.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def run(self, job: tuple[str, bytes, int, int]) -> tuple[Parsed, list[Chunk]]:
+        """Raises `ParseError` when the file is refused, or the worker had to be ended."""
+        began = time.monotonic()
+        reason = "the parser crashed on it"
+        try:
+            self._pipe.send(job)
+            while not self._pipe.poll(0.05):
+                if time.monotonic() - began > SECONDS:
+                    reason = f"took longer than {SECONDS:.0f} seconds to read"
+                    break
+                if _resident_mb(self._process.pid) > MEGABYTES:
+                    reason = f"took more than {MEGABYTES} MB of memory to read"
+                    break
+                if not self._process.is_alive():
+                    break
+            else:
+                reply = self._pipe.recv()
+                if isinstance(reply, str):
+                    raise ParseError(reply)
+                return reply[0], reply[1]
+        except (EOFError, OSError):
+            pass
+        self.end()
+        raise ParseError(reason)
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._process.is_alive()) and not self._pipe.closed
+
+
+class Workers:
+    """A few workers, started when first needed; use it as a context."""
+
+    def __init__(self, count: int = 2) -> None:
+        self._count = count
+        self._idle: queue.Queue[_Worker | None] = queue.Queue()
+        for _ in range(count):
+            self._idle.put(None)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while not self._idle.empty():
+            if worker := self._idle.get():
+                worker.end()
+
+    async def read(self, path: str, data: bytes, words: int, overlap: int) -> tuple[Parsed, list[Chunk]]:
+        """A file's facts and chunks. Raises `ParseError` with the reason when it cannot be read."""
+        return await asyncio.to_thread(self._read, (path, data, words, overlap))
+
+    def _read(self, job: tuple[str, bytes, int, int]) -> tuple[Parsed, list[Chunk]]:
+        worker = self._idle.get()
+        try:
+            if worker is None or not worker.alive:
+                worker = _Worker()
+            return worker.run(job)
+        finally:
+            self._idle.put(worker)
