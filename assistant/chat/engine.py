@@ -36,7 +36,7 @@ from assistant.domain import (
     Stage,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
-from assistant.index.retrieve import Found, Knowledge
+from assistant.index.retrieve import Found, Knowledge, ThreadQuery
 from assistant.memory import threads
 from assistant.settings import Settings
 from assistant.texts import say
@@ -164,9 +164,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes.append("off")
         with record.step("retrieve") as notes:
             try:
-                found = await self._s.knowledge.search(
-                    self._asker, search.text, self._s.settings.chat.passages, before=search.before
-                )
+                retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
+                await retriever.aretrieve(ThreadQuery(search.text, before=search.before))
+                found = retriever.found
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
             notes.append(f"{len(found.passages)} passages")

@@ -17,7 +17,7 @@ from assistant.domain import Embedder, Progress
 from assistant.errors import InputError
 from assistant.index.ingest import _embed
 from assistant.index.parse import Page
-from assistant.index.retrieve import DEPTH, VECTOR_SHARE, _mean, _pieces, fuse, normalised
+from assistant.index.retrieve import DEPTH, VECTOR_SHARE, fuse, normalised, of_pieces, pieces
 from assistant.index.split import split
 from assistant.index.store import Store, Table
 from assistant.settings import IndexSettings
@@ -30,7 +30,7 @@ _WINDOW = 400
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(file, 1):  # noqa: B007 - named in the error
                 if line.strip():
                     yield json.loads(line)
     except (OSError, ValueError) as error:
@@ -123,9 +123,9 @@ async def _flush(table: Table, embedder: Embedder, rows: list[dict[str, Any]]) -
 
 async def _search(table: Table, embedder: Embedder, text: str) -> dict[str, dict[str, float]]:
     """Scores of documents by each kind of search; a document's is its best passage's."""
-    vector = _mean(await embedder.embed(_pieces(text)))
-    by_text = {r["id"]: float(r["_score"]) for r in await table.by_text(text, [_RULE], DEPTH)}
-    by_vector = {r["id"]: 1 - float(r["_distance"]) for r in await table.by_vector(vector, [_RULE], DEPTH)}
+    vectors = await embedder.embed(pieces(text))
+    by_text = await table.by_text(text, [_RULE], DEPTH)
+    by_vector = of_pieces([await table.by_vector(v, [_RULE], DEPTH) for v in vectors])
     hybrid = fuse([(normalised(by_text, 0.0), 1 - VECTOR_SHARE), (normalised(by_vector), VECTOR_SHARE)])
     return {name: _by_document(s) for name, s in (("text", by_text), ("vector", by_vector), ("hybrid", hybrid))}
 

@@ -178,19 +178,20 @@ class Table:
                 await asyncio.sleep(0)
         return Contents(count, len(documents), f"{total % 2**128:032x}", f"{vectors % 2**128:032x}")
 
-    async def by_text(self, text: str, rules: Sequence[int], limit: int) -> list[dict[str, Any]]:
-        """Rows by BM25 with `_score`, among the passages that these rules admit."""
+    async def by_text(self, text: str, rules: Sequence[int], limit: int) -> dict[str, float]:
+        """BM25 of the best passages by id, best first, among those that these rules admit."""
         if not text.strip() or not rules:
-            return []
+            return {}
         query = self._table.query().nearest_to_text(_words(text), columns="indexed")
-        return list(await query.where(_admitted(rules)).select([*_METADATA, "_score"]).limit(limit).to_list())
+        return _scores(await query.where(_admitted(rules)).select(["id", "_score"]).limit(limit).to_arrow(), "_score")
 
-    async def by_vector(self, vector: Sequence[float], rules: Sequence[int], limit: int) -> list[dict[str, Any]]:
-        """Rows by cosine distance with `_distance`, among the passages that these rules admit."""
+    async def by_vector(self, vector: Sequence[float], rules: Sequence[int], limit: int) -> dict[str, float]:
+        """Cosine similarity of the nearest passages by id, best first, among those that these rules admit."""
         if not rules:
-            return []
+            return {}
         query = self._table.query().nearest_to(list(vector)).distance_type("cosine")
-        return list(await query.where(_admitted(rules)).select([*_METADATA, "_distance"]).limit(limit).to_list())
+        found = await query.where(_admitted(rules)).select(["id", "_distance"]).limit(limit).to_arrow()
+        return {key: 1.0 - distance for key, distance in _scores(found, "_distance").items()}
 
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         query = self._table.query().where(col("id").isin(list(ids)))
@@ -200,6 +201,10 @@ class Table:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
         return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+
+
+def _scores(found: pa.Table, column: str) -> dict[str, float]:
+    return dict(zip(found["id"].to_pylist(), found[column].to_pylist(), strict=True))
 
 
 def _admitted(rules: Sequence[int]) -> Any:
@@ -244,16 +249,20 @@ class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         raise NotImplementedError("a synchronous search would block the event loop: use aquery")
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Text search for TEXT_SEARCH, vector search otherwise; scores are BM25 and cosine similarity."""
-        limit = query.similarity_top_k
+        """Ids and scores, without the nodes: BM25 for TEXT_SEARCH, cosine similarity otherwise.
+
+        Both sides are asked for far more passages than are shown, and only those shown are read: see `aget_nodes`.
+        """
         if query.mode is VectorStoreQueryMode.TEXT_SEARCH:
-            rows = await self._table.by_text(query.query_str or "", self.rules, limit)
-            scores = [float(r["_score"]) for r in rows]
+            found = await self._table.by_text(query.query_str or "", self.rules, query.similarity_top_k)
         else:
-            rows = await self._table.by_vector(query.query_embedding or [], self.rules, limit)
-            scores = [1.0 - float(r["_distance"]) for r in rows]
-        nodes = [node_of(r) for r in rows]
-        return VectorStoreQueryResult(nodes=nodes, similarities=scores, ids=[n.node_id for n in nodes])
+            found = await self._table.by_vector(query.query_embedding or [], self.rules, query.similarity_top_k)
+        return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
+
+    async def aget_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[BaseNode]:
+        """The passages with these ids, in their order."""
+        rows = {r["id"]: r for r in await self._table.passages(node_ids or [])}
+        return [node_of(rows[i]) for i in node_ids or [] if i in rows]
 
 
 def node_of(row: dict[str, Any]) -> TextNode:
