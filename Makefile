@@ -63,4 +63,4 @@ gate: install
 
 # Figures: each prints one JSON object as its last line; see bench/README.md.
 bench-start bench-load bench-index: bench-%: install-test
-	@$(BIN)/python bench/$*.py
+	@$(BIN)/python -m bench.$*

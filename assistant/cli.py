@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -80,6 +81,9 @@ def serve(
     settings = load(config, data)
     change = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
     settings = settings.model_copy(update={"web": settings.web.model_copy(update=change)})
+    if config is not None:
+        # Indexing runs are processes of their own and read the same settings.
+        os.environ["ASSISTANT_CONFIG"] = str(config.resolve())
     from assistant.web.app import run
 
     run(settings)

@@ -102,7 +102,7 @@ class ChatSettings(Section):
     passages: int = Field(default=6, ge=1, le=30)
     window_turns: int = Field(default=6, ge=0, le=50)
     question_chars: int = Field(default=4_000, ge=100, le=100_000)
-    weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.3
+    weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.6
     answer_threshold: Fraction | None = None
     weak_threshold: Fraction | None = None
     questions_per_minute: int = Field(default=30, ge=1, le=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,15 +15,49 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from assistant.errors import BusyError
+from assistant.errors import BusyError, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Alembic keeps its context in module globals: one migration at a time in a process.
 _migrating = threading.Lock()
+# NUL, which Postgres refuses, and lone surrogates, which no database takes; a browser can send both.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    return type(value)(map(_storable, value)) if isinstance(value, tuple | list) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _clean_parameters(
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    return statement, _storable(parameters)
+
+
+async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
+    """Insert a row, or leave the session as it was and return False when its key is already taken."""
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _busy() -> BusyError:
+    return BusyError("The database is in use by another process.", "Try again in a moment.")
 
 
 class Database:
@@ -38,11 +73,18 @@ class Database:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         if self.is_sqlite:
             if (name := make_url(url).database) and name != ":memory:":
-                Path(name).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    Path(name).parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise SettingsError(
+                        f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
+                    ) from error
             self._reader = self._sqlite(busy_s, "BEGIN", pool_size=4)
             self._writer = self._sqlite(busy_s, "BEGIN IMMEDIATE", pool_size=1)
         else:
             self._reader = self._writer = create_async_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        for engine in {self._reader, self._writer}:
+            event.listen(engine.sync_engine, "before_cursor_execute", _clean_parameters, retval=True)
 
     def _sqlite(self, busy_s: float, begin: str, pool_size: int) -> AsyncEngine:
         engine = create_async_engine(
@@ -56,6 +98,8 @@ class Database:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
+            # SQLite's own folds ASCII only: a search for "über" must find "Über", as on Postgres.
+            connection.create_function("lower", 1, _lower, deterministic=True)
 
         @event.listens_for(engine.sync_engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -66,8 +110,11 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session for reading; nothing in it is committed."""
-        async with AsyncSession(self._reader, expire_on_commit=False) as session:
-            yield session
+        try:
+            async with AsyncSession(self._reader, expire_on_commit=False) as session:
+                yield session
+        except PoolTimeoutError as error:
+            raise _busy() from error
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -78,12 +125,33 @@ class Database:
                 yield session
         except OperationalError as error:
             if "database is locked" in str(error.orig):
-                raise BusyError("The database is in use by another process.", "Try again in a moment.") from error
+                raise _busy() from error
             raise
+        except PoolTimeoutError as error:
+            raise _busy() from error
 
     async def migrate(self) -> None:
-        """Bring the schema to the newest version; safe when several processes start at once."""
-        await asyncio.to_thread(self._upgrade)
+        """Bring the schema to the newest version; safe when several processes start at once.
+
+        Raises `BusyError` when another process holds the database, `SettingsError` when it cannot be reached.
+        """
+        try:
+            await asyncio.to_thread(self._upgrade)
+        except ProgrammingError:
+            raise  # a fault of the migration, not of the database
+        except DBAPIError as error:
+            if "database is locked" in str(error.orig):
+                raise _busy() from error
+            raise self._unreachable(str(error.orig)) from error
+        except OSError as error:
+            raise self._unreachable(str(error)) from error
+
+    def _unreachable(self, reason: str) -> SettingsError:
+        shown = make_url(self.url).render_as_string(hide_password=True)
+        return SettingsError(
+            f"database.url: {shown} cannot be used: {' '.join(reason.split())[:200]}.",
+            "Start that server, or correct the address.",
+        )
 
     def _upgrade(self) -> None:
         config = Config()

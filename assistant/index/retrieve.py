@@ -36,6 +36,8 @@ VECTOR_SHARE = 0.5
 PIECE_WORDS = 40
 WHOLE_WORDS = 60
 PIECES = 12
+# Passages of one document among those shown: the next document tells more than a third passage of the same one.
+OF_ONE_DOCUMENT = 2
 SURROUNDING_CHARS = 700
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _stemmer = snowballstemmer.stemmer("english")
@@ -228,10 +230,16 @@ class Knowledge:
             )
         )
         order = sorted(fused, key=lambda i: (-fused[i], i))
-        nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 3 + 20])}
+        nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 5 + 30])}
         async with self._db.read() as session:
             documents = await access.allowed(session, rules, (n.metadata["document_id"] for n in nodes.values()))
-        kept = [i for i in nodes if nodes[i].metadata["document_id"] in documents]
+        shown: Counter[int] = Counter()
+        kept = []
+        for i, node in nodes.items():
+            document = node.metadata["document_id"]
+            if document in documents and shown[document] < OF_ONE_DOCUMENT:
+                shown[document] += 1
+                kept.append(i)
         passages = tuple(
             _passage(
                 {**nodes[i].metadata, "id": i, "text": nodes[i].text},

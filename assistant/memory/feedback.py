@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from assistant.database.engine import Database
+from assistant.database.engine import Database, insert_new
 from assistant.database.tables import FeedbackRow, Message, OutboxRow, Thread
 from assistant.domain import Asker, now
 from assistant.errors import InputError, NotFoundError
@@ -19,6 +20,7 @@ async def _own_answer(session: AsyncSession, asker: Asker, message_id: str) -> M
             select(Message)
             .join(Thread, col(Thread.id) == col(Message.thread_id))
             .where(Message.id == message_id, Message.role == "assistant", Thread.person_id == asker.person_id)
+            .with_for_update(read=True, of=Thread)  # so that it is not deleted meanwhile
         )
     ).first()
     if found is None:
@@ -34,13 +36,15 @@ async def rate(db: Database, asker: Asker, message_id: str, value: int, comment:
         raise InputError("The comment is too long.", f"Shorten it to {COMMENT_CHARS:,} characters.")
     async with db.write() as session:
         await _own_answer(session, asker, message_id)
-        row = (
-            await session.exec(
-                select(FeedbackRow).where(
-                    FeedbackRow.message_id == message_id, FeedbackRow.person_id == asker.person_id
+        row = FeedbackRow(message_id=message_id, person_id=asker.person_id, value=value)
+        if not await insert_new(session, row):
+            row = (
+                await session.exec(
+                    select(FeedbackRow).where(
+                        FeedbackRow.message_id == message_id, FeedbackRow.person_id == asker.person_id
+                    )
                 )
-            )
-        ).first() or FeedbackRow(message_id=message_id, person_id=asker.person_id, value=value)
+            ).one()
         row.value, row.comment, row.updated_at = value, comment, now()
         session.add(row)
         session.add(
@@ -52,10 +56,17 @@ async def rate(db: Database, asker: Asker, message_id: str, value: int, comment:
 async def withdraw(db: Database, asker: Asker, feedback_id: str) -> None:
     """Take back one's own rating; raises `NotFoundError` for any other."""
     async with db.write() as session:
-        row = await session.get(FeedbackRow, feedback_id)
+        row = await session.get(FeedbackRow, feedback_id, with_for_update=True)
         if row is None or row.person_id != asker.person_id:
             raise NotFoundError("There is no such rating.", "Reload the page.")
         await session.delete(row)
+        # Deleting the thread finds its outbox rows by its ratings, and this one is gone: its words go now.
+        payload = {"trace": row.message_id, "value": row.value, "comment": ""}
+        await session.exec(
+            update(OutboxRow)
+            .where(col(OutboxRow.kind) == "score", col(OutboxRow.subject) == row.id)
+            .values(payload=payload)
+        )
         session.add(OutboxRow(kind="score_removed", subject=row.id, payload={"trace": row.message_id}))
 
 

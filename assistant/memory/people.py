@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlmodel import col, select
 
-from assistant.database.engine import Database
+from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Person
 from assistant.domain import EVERYONE, Asker, now
 from assistant.errors import InputError, NotFoundError
@@ -44,10 +44,15 @@ def _clean_groups(groups: Iterable[str]) -> list[str]:
     return sorted({g.strip() for g in groups if g.strip()} - {EVERYONE})
 
 
+def _bytes(password: str) -> bytes:
+    """What is hashed; a browser can send half a character, which plain UTF-8 refuses."""
+    return password.encode("utf-8", "surrogatepass")
+
+
 async def _hash(password: str) -> str:
     if len(password) < MIN_PASSWORD:
         raise InputError("The password is too short.", f"Use at least {MIN_PASSWORD} characters.")
-    return await asyncio.to_thread(_hasher.hash, password)
+    return await asyncio.to_thread(_hasher.hash, _bytes(password))
 
 
 async def add(
@@ -58,9 +63,8 @@ async def add(
     if password:
         person.password_hash = await _hash(password)
     async with db.write() as session:
-        if (await session.exec(select(Person).where(Person.email == person.email))).first():
+        if not await insert_new(session, person):
             raise InputError(f"There is already an account for {person.email}.", "Change that one instead.")
-        session.add(person)
     return person
 
 
@@ -93,7 +97,7 @@ async def authenticate(db: Database, email: str, password: str) -> Person | None
     known = person is not None and person.active and bool(person.password_hash)
     stored = person.password_hash if person is not None and known else _decoy_hash()
     try:
-        await asyncio.to_thread(_hasher.verify, stored, password)
+        await asyncio.to_thread(_hasher.verify, stored, _bytes(password))
     except (VerificationError, InvalidHashError):
         return None
     return person if known else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +12,14 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from assistant.database.engine import Database
+from assistant.database.engine import Database, insert_new
 from assistant.database.tables import CaseRow, FeedbackRow, Message, OutboxRow, ReceiptRow, Thread, UsageRow
 from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
 from assistant.errors import NotFoundError
 
 TITLE_CHARS = 80
+# What a browser may name a thread or a message by; made ids are UUIDs.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ def _missing() -> NotFoundError:
     return NotFoundError("There is no such conversation.", "It may have been deleted; start a new one.")
 
 
-async def _own(session: AsyncSession, asker: Asker, thread_id: str) -> Thread:
-    thread = await session.get(Thread, thread_id)
+async def _own(session: AsyncSession, asker: Asker, thread_id: str, *, hold: bool = False) -> Thread:
+    """The asker's own thread; `hold` keeps it from being deleted until the transaction ends."""
+    thread = await session.get(Thread, thread_id, with_for_update=hold or None)
     if thread is None or thread.person_id != asker.person_id:
         raise _missing()
     return thread
@@ -105,7 +109,7 @@ async def reopen(db: Database, asker: Asker, thread_id: str) -> Reopened:
 
 async def rename(db: Database, asker: Asker, thread_id: str, title: str) -> None:
     async with db.write() as session:
-        thread = await _own(session, asker, thread_id)
+        thread = await _own(session, asker, thread_id, hold=True)
         thread.title = " ".join(title.split())[:TITLE_CHARS]
         session.add(thread)
 
@@ -113,13 +117,13 @@ async def rename(db: Database, asker: Asker, thread_id: str, title: str) -> None
 async def delete(db: Database, asker: Asker, thread_id: str) -> None:
     """Remove a thread and everything that holds its text; the ledger's sums stay."""
     async with db.write() as session:
-        await _own(session, asker, thread_id)
+        await _own(session, asker, thread_id, hold=True)
         answers = select(Message.id).where(Message.thread_id == thread_id)
         ratings = select(FeedbackRow.id).where(col(FeedbackRow.message_id).in_(answers))
         await session.exec(
             sql_delete(OutboxRow).where(col(OutboxRow.subject).in_(answers) | col(OutboxRow.subject).in_(ratings))
         )
-        await session.exec(update(CaseRow).where(col(CaseRow.message_id).in_(answers)).values(message_id=None))
+        await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id) == thread_id))
         await session.exec(sql_delete(Message).where(col(Message.thread_id) == thread_id))
@@ -131,19 +135,17 @@ async def open_turn(db: Database, asker: Asker, thread_id: str, message_id: str,
 
     Makes the thread when it is new; raises `NotFoundError` when it is somebody else's.
     """
+    if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
+        raise _missing()
     async with db.write() as session:
-        thread = await session.get(Thread, thread_id)
-        if thread is None:
-            thread = Thread(id=thread_id, person_id=asker.person_id, title=" ".join(text.split())[:TITLE_CHARS])
-        elif thread.person_id != asker.person_id:
-            raise _missing()
-        thread.updated_at = now()
-        session.add(thread)
-        await session.flush()
-        stored = (await session.exec(select(Message).where(Message.id == message_id))).first()
-        if stored is None:
-            session.add(Message(id=message_id, thread_id=thread_id, role="user", text=text))
-        elif stored.thread_id != thread_id:
+        if await session.get(Thread, thread_id) is None:
+            title = " ".join(text.split())[:TITLE_CHARS]
+            await insert_new(session, Thread(id=thread_id, person_id=asker.person_id, title=title))
+        thread = await _own(session, asker, thread_id, hold=True)
+        if await insert_new(session, Message(id=message_id, thread_id=thread_id, role="user", text=text)):
+            thread.updated_at = now()
+            session.add(thread)
+        elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
 
 
@@ -152,7 +154,7 @@ async def begin_answer(
 ) -> None:
     """Make the row that an answer grows in. `owner` names the process that streams it."""
     async with db.write() as session:
-        await _own(session, asker, thread_id)
+        await _own(session, asker, thread_id, hold=True)
         session.add(
             Message(
                 id=answer_id,
@@ -186,10 +188,18 @@ def _ledger(attempt: Attempt, receipt: Receipt, person_id: str) -> UsageRow:
 
 
 async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Sequence[Attempt]) -> None:
-    """Store the finished answer, its receipt, its ledger rows and its outbox row, all or nothing."""
+    """Store the finished answer, its receipt, its ledger rows and its outbox row, all or nothing.
+
+    Raises `NotFoundError` when the thread is gone, or somebody else's.
+    """
     receipt = answer.receipt
     async with db.write() as session:
-        message = (await session.exec(select(Message).where(Message.id == answer.id))).one()
+        await _own(session, asker, answer.thread, hold=True)
+        message = (
+            await session.exec(select(Message).where(Message.id == answer.id, Message.thread_id == answer.thread))
+        ).first()
+        if message is None:
+            raise _missing()
         message.text = answer.text
         message.state = receipt.outcome
         message.extra = {
@@ -238,7 +248,7 @@ async def window(db: Database, asker: Asker, thread_id: str, turns: int, *, befo
         if this is not None:
             statement = statement.where(col(Message.seq) < this)
         rows = (await session.exec(statement.order_by(col(Message.seq).desc()).limit(turns * 2 + 2))).all()
-    answers = {m.parent_id: m for m in rows if m.role == "assistant"}
+    answers = {m.parent_id: m for m in reversed(rows) if m.role == "assistant"}  # of two answers, the newer
     questions = [m for m in reversed(rows) if m.role == "user"][-turns:]
     return [
         PastTurn(q.text, answers[q.id].text if q.id in answers else "", answers[q.id].state if q.id in answers else "")

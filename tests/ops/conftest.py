@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,14 +8,9 @@ from assistant.chat.receipt import trace_id
 from assistant.database.engine import Database
 from assistant.domain import Answer, Asker, Attempt, Decision, Level, PromptUse, Receipt, StepTime, now
 from assistant.memory import people, threads
+from tests.databases import db, migrated_file, postgres
 
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
-    await database.migrate()
-    yield database
-    await database.close()
+__all__ = ["db", "migrated_file", "postgres"]
 
 
 @pytest.fixture

@@ -24,20 +24,24 @@ def _run(connection: Connection) -> None:
 
 async def _upgrade(url: str) -> None:
     engine = create_async_engine(url, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        # One process migrates; the others wait here and then find nothing to do.
-        if connection.dialect.name == "sqlite":
-            await connection.execute(text("PRAGMA busy_timeout=30000"))
-            await connection.execute(text("PRAGMA journal_mode=WAL"))
-            begin, end = "BEGIN IMMEDIATE", "COMMIT"
-        else:
-            begin, end = "SELECT pg_advisory_lock(7301)", "SELECT pg_advisory_unlock(7301)"
-        await connection.execute(text(begin))
-        try:
-            await connection.run_sync(_run)
-        finally:
-            await connection.execute(text(end))
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            # One process migrates; the others wait here and find nothing to do. One that fails leaves nothing behind.
+            if connection.dialect.name == "sqlite":
+                await connection.execute(text("PRAGMA busy_timeout=30000"))
+                await connection.execute(text("PRAGMA journal_mode=WAL"))
+                await connection.execute(text("BEGIN IMMEDIATE"))
+            else:
+                await connection.execute(text("BEGIN"))
+                await connection.execute(text("SELECT pg_advisory_xact_lock(7301)"))
+            try:
+                await connection.run_sync(_run)
+            except BaseException:
+                await connection.execute(text("ROLLBACK"))
+                raise
+            await connection.execute(text("COMMIT"))
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(_upgrade(context.config.attributes["url"]))

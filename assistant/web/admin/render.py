@@ -1,0 +1,53 @@
+"""Templates of the admin pages, with the words of the reader's language."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from assistant.domain import Asker, now
+from assistant.texts import say
+from assistant.web.in_words import day, figure
+from assistant.web.sessions import present
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def _say(language: str, key: str, **values: object) -> str:
+    return say(language, f"admin.{key}", **values)
+
+
+def when(language: str, moment: datetime | None) -> str:
+    """Today by the clock (UTC), another day by its date."""
+    if moment is None:
+        return ""
+    if moment.date() == now().date():
+        return say(language, "admin.today_at", clock=f"{moment:%H:%M}")
+    return day(language, moment)
+
+
+def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLResponse:
+    """A page, or a part of one, for an admin."""
+    language = present().language
+    text = _templates.get_template(name).render(
+        t=partial(_say, language),
+        when=partial(when, language),
+        n=partial(figure, language),
+        language=language,
+        here=request.url.path,
+        asker=asker,
+        **values,
+    )
+    return HTMLResponse(text)

@@ -1,0 +1,108 @@
+"""A receipt in an employee's words: the line under the answer, and the fold with its figures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from assistant.domain import NANO, Receipt, Verdict
+from assistant.texts import say
+
+SHOWN_CHARS = 160
+
+
+def figure(language: str, value: float, digits: int = 0) -> str:
+    """A number with the marks of its language."""
+    text = f"{value:,.{digits}f}"
+    return text.translate(str.maketrans(",.", ".,")) if language == "de" else text
+
+
+def duration(language: str, ms: float) -> str:
+    return f"{figure(language, ms)} ms" if ms < 1000 else f"{figure(language, ms / 1000, 1)} s"
+
+
+def day(language: str, moment: datetime) -> str:
+    """A date without a clock, as people write it."""
+    months = say(language, "web.months").split()
+    return f"{moment.day}{'.' if language == 'de' else ''} {months[moment.month - 1]} {moment.year}"
+
+
+def money(language: str, nano: int) -> str:
+    dollars = nano / NANO
+    return f"${figure(language, dollars, 4 if dollars < 1 else 2)}"
+
+
+def _step_ms(receipt: Receipt, *names: str) -> float:
+    return sum(s.ms for s in receipt.steps if s.name in names)
+
+
+def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
+    """The words under an answer: what was checked, what was not found, how many sources, how long."""
+    parts: list[dict[str, str]] = []
+    checked = [s for s in receipt.verification if s.verdict is not Verdict.UNCITED]
+    good = sum(s.verdict is Verdict.SUPPORTED for s in checked)
+    if checked:
+        key = "web.checked_all" if good == len(checked) else "web.checked_some"
+        tone = "good" if good == len(checked) else "partly"
+        parts.append({"text": say(language, key, good=good, all=len(checked)), "tone": tone})
+        if good < len(checked):
+            parts.append({"text": say(language, "web.not_found", n=len(checked) - good), "tone": "warn"})
+    cited = sum(p.cited for p in receipt.passages)
+    took = duration(language, receipt.ms)
+    if cited:
+        key = "web.one_source" if cited == 1 else "web.sources"
+        parts.append({"text": f"{say(language, key, n=cited)} · {took}", "tone": "plain"})
+    else:
+        parts.append({"text": took, "tone": "plain"})
+    return parts
+
+
+def _model(receipt: Receipt, language: str) -> str:
+    chats = [a for a in receipt.attempts if a.kind == "chat" and a.feature == "answer"]
+    if not chats:
+        return say(language, "web.model_none")
+    last = chats[-1]
+    name = last.model_served or last.model_asked
+    if last.provider == "extract" or "extract" in name:
+        who = say(language, "web.model_quotes")
+    else:
+        who = say(language, f"web.model_{last.tier or 'small'}", model=name)
+    failed = sum(a.outcome != "ok" for a in chats)
+    return f"{who}; {say(language, 'web.model_replaced', n=failed)}" if failed and last.outcome == "ok" else who
+
+
+def _checked(receipt: Receipt, language: str) -> str:
+    good = sum(s.verdict is Verdict.SUPPORTED for s in receipt.verification)
+    bad = sum(s.verdict is Verdict.UNSUPPORTED for s in receipt.verification)
+    if not (good or bad):
+        return say(language, "web.checked_nothing")
+    return say(language, "web.checked_row", good=good, bad=bad)
+
+
+def rows(receipt: Receipt, language: str, activated: datetime | None) -> list[list[str]]:
+    """The fold's rows: what it is, what it was, and its figure if it has one."""
+    searched = receipt.searched if len(receipt.searched) <= SHOWN_CHARS else receipt.searched[:SHOWN_CHARS] + "…"
+    if receipt.fused_with:
+        searched += f" ({say(language, 'web.with_before')})"
+    knowledge = say(language, "web.no_release")
+    if receipt.release is not None:
+        key = "web.release_of" if activated else "web.release"
+        when = day(language, activated) if activated else ""
+        knowledge = say(language, key, n=receipt.release, day=when)
+    prompts = ", ".join(f"{p.name} {p.version}" for p in receipt.prompts) or say(language, "web.prompt_none")
+    found = _step_ms(receipt, "retrieve", "rewrite", "cache")
+    wrote = _step_ms(receipt, "generate")
+    checked = _step_ms(receipt, "verify")
+    cost = say(
+        language,
+        "web.tokens",
+        tokens_in=figure(language, receipt.tokens_in),
+        tokens_out=figure(language, receipt.tokens_out),
+    )
+    return [
+        [say(language, "web.row_searched"), searched or "–", duration(language, found) if found else ""],
+        [say(language, "web.row_knowledge"), knowledge, ""],
+        [say(language, "web.row_model"), _model(receipt, language), duration(language, wrote) if wrote else ""],
+        [say(language, "web.row_prompt"), prompts, ""],
+        [say(language, "web.row_checked"), _checked(receipt, language), duration(language, checked) if checked else ""],
+        [say(language, "web.row_cost"), cost, money(language, receipt.cost_nano)],
+    ]

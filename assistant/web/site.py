@@ -1,0 +1,105 @@
+"""The application once everything is loaded: our routes, the admin pages, and Chainlit mounted under /chat."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from assistant.errors import AssistantError
+from assistant.settings import PROJECT, Settings
+from assistant.texts import say
+from assistant.web import chainlit_home, house, reading, signin
+from assistant.web.security import Shield
+from assistant.web.sessions import present, signing_secret
+from assistant.web.surface import CHAT
+
+log = logging.getLogger(__name__)
+_REPLACED = frozenset({"CORSMiddleware", "ChainlitMiddleware"})
+CALLBACKS = Path(__file__).with_name("chat_ui.py")
+
+
+def build(settings: Settings) -> ASGIApp:
+    """Put the routes together around the furnished parts. Chainlit has been imported before (`chainlit_home`)."""
+    # Chainlit is only imported now: it reads its folder at import.
+    from chainlit import server
+    from chainlit.utils import mount_chainlit
+
+    from assistant.web import ratings, sockets
+    from assistant.web.admin import routes as admin
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(signin.router)
+    app.include_router(ratings.router)
+    app.include_router(reading.router)
+    app.include_router(admin.router)
+    app.add_api_route("/", _to_chat, include_in_schema=False)
+    app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
+    app.mount("/public", StaticFiles(directory=PROJECT / "public"))
+    page = chainlit_home.self_contained(server.get_html_template(CHAT))
+    # The page is the same for everybody: it is made once, and its inline scripts are known by their hashes.
+    server.get_html_template = lambda _root: page
+    mount_chainlit(app=app, target=str(CALLBACKS), path=CHAT)
+    _without_doubles(server.app)
+    sockets.guard_sockets()
+    _single_sign_on(app, settings)
+    app.add_exception_handler(AssistantError, _say_it)
+    app.add_exception_handler(HTTPException, _say_it)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    hashes = chainlit_home.script_hashes(page)
+    return Shield(app, settings, signing_secret(settings), lambda: house.parts().db, lambda: hashes)
+
+
+def _without_doubles(chainlit_app: FastAPI) -> None:
+    """Chainlit's own middleware, but for compression: the shield decides on origins, and the mount on paths."""
+    chainlit_app.user_middleware = [
+        m for m in chainlit_app.user_middleware if getattr(m.cls, "__name__", "") not in _REPLACED
+    ]
+
+
+async def _to_chat() -> Response:
+    return RedirectResponse(CHAT, status_code=302)
+
+
+async def _to_thread(thread_id: str) -> Response:
+    # Chainlit forgets its mount in one place.
+    return RedirectResponse(f"{CHAT}/thread/{thread_id[:64]}", status_code=302)
+
+
+def _single_sign_on(app: FastAPI, settings: Settings) -> None:
+    if not settings.web.oidc.issuer:
+        return
+    from chainlit.oauth_providers import providers
+
+    from assistant.web.oidc import OidcProvider
+
+    provider = OidcProvider(settings)
+    providers.append(provider)
+    app.state.discovery = asyncio.get_running_loop().create_task(provider.discover())
+
+
+async def _say_it(request: Request, error: Exception) -> Response:
+    """An error that a person may read, in the form that the caller reads: a page for pages, JSON for the rest."""
+    if isinstance(error, AssistantError):
+        status, text = error.http_status, str(error)
+    else:
+        assert isinstance(error, HTTPException)
+        status, text = error.status_code, str(error.detail)
+    if request.url.path.startswith("/admin") and "text/html" in request.headers.get("accept", ""):
+        return PlainTextResponse(text, status_code=status)
+    if request.url.path.startswith("/documents/"):
+        if status == 401:
+            return RedirectResponse(f"{CHAT}/login", status_code=302)
+        return PlainTextResponse(say(present().language, "web.no_document") if status == 404 else text, status)
+    return JSONResponse({"detail": text}, status_code=status)
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "The request could not be understood."}, status_code=422)

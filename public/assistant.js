@@ -1,0 +1,317 @@
+// Draws what Chainlit cannot: the sources beside an answer, the line and the receipt under it.
+// Everything is built from text nodes; nothing here turns text into markup or code. The server decides what is shown.
+(() => {
+  "use strict";
+  const CHAT = "/chat";
+  const SOURCE = "#source-";
+  const AGAIN_MS = 1500;
+  const views = new Map(); // answer id → what /api/receipts says of it
+  const stages = new Map(); // answer id → what is being done, while it is being written
+  const asked = new Set(); // answers whose receipt is on its way
+  const found = new Set(); // answers that have come into view
+  let me = null;
+  let opened = null; // {answer, n, chip}
+
+  const el = (name, attributes = {}, ...children) => {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key === "onclick") node.addEventListener("click", value);
+      else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.filter((c) => c != null));
+    return node;
+  };
+
+  const get = async (address) => {
+    const answer = await fetch(address, { headers: { Accept: "application/json" } });
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw Object.assign(new Error(body.detail || ""), { status: answer.status });
+    return body;
+  };
+
+  // ---- who is here -------------------------------------------------------------------------------------------------
+  let asking = null;
+  let notBefore = 0;
+  const whoAmI = () => {
+    if (me || Date.now() < notBefore) return Promise.resolve(me);
+    asking ??= get("/api/me")
+      .then((body) => ((me = body), schedule(), me))
+      .catch(() => ((notBefore = Date.now() + 5000), null))
+      .finally(() => (asking = null));
+    return asking;
+  };
+
+  const adminLink = () => {
+    const header = document.getElementById("header");
+    if (!me?.admin || !header || document.getElementById("admin-link")) return;
+    header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
+  };
+
+  // Chainlit's icons have no names; a screen reader needs them. Attributes only: React keeps what it does not know.
+  const NAMES = {
+    "#sidebar-trigger-button": "sidebar", "#search-chats-button": "search", "#new-chat-button": "new_chat", "#chat-submit": "send",
+    "#stop-button": "stop", "#theme-toggle": "theme", "#user-nav-button": "account", "#thread-options": "options",
+    ".positive-feedback-off, .positive-feedback-on": "good", ".negative-feedback-off, .negative-feedback-on": "bad",
+    "#chat-input": "input", "[id^=scroll-to-bottom]": "down",
+  };
+  const nameThings = () => {
+    const words = me?.words || {};
+    for (const [selector, key] of Object.entries(NAMES)) {
+      for (const node of document.querySelectorAll(selector)) {
+        if (words[key] && node.getAttribute("aria-label") !== words[key]) node.setAttribute("aria-label", words[key]);
+        // A menu's handle that is a plain box may not say what it opens unless it is a button.
+        if (key === "options" && node.tagName === "DIV" && !node.hasAttribute("role")) node.setAttribute("role", "button");
+      }
+    }
+    // What is left: a button that is an icon alone says what it does by its place.
+    for (const node of document.querySelectorAll("button:not([aria-label]):not(:has(img[alt]))")) {
+      if (node.textContent.trim() || node.closest("#source-panel")) continue;
+      const key = node.closest(".ai-message") ? "copy" : node.closest("form") ? "show_password" : node.closest("main, #root") ? "down" : "";
+      node.setAttribute("aria-label", words[key] || FALLBACK[key] || "…");
+    }
+    for (const list of document.querySelectorAll('ul[data-sidebar="menu"]:not([role])')) list.setAttribute("role", "group");
+    for (const item of document.querySelectorAll('ul[data-sidebar="menu"] > li:not([role])')) item.setAttribute("role", "presentation");
+  };
+  const FALLBACK = { show_password: navigator.language.startsWith("de") ? "Passwort zeigen" : "Show the password" };
+
+  // ---- answers -----------------------------------------------------------------------------------------------------
+  const steps = () => document.querySelectorAll('[data-step-type="assistant_message"] [id^="step-"]');
+  const idOf = (step) => step.id.slice("step-".length);
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      found.add(idOf(entry.target));
+      load(idOf(entry.target));
+    }
+  }, { rootMargin: "400px" });
+
+  const load = async (id) => {
+    if (asked.has(id) || stages.has(id) || views.has(id) || !(await whoAmI())) return;
+    asked.add(id);
+    try {
+      const view = await get(`/api/receipts/${encodeURIComponent(id)}`);
+      if (view.state === "streaming") setTimeout(() => { asked.delete(id); load(id); }, AGAIN_MS);
+      else views.set(id, view);
+    } catch (error) {
+      if (error.status !== 404) setTimeout(() => asked.delete(id), AGAIN_MS * 4);
+    }
+    schedule();
+  };
+
+  const footOf = (step) => {
+    const column = step.querySelector(".ai-message > div:last-child");
+    if (!column) return null;
+    let foot = column.querySelector(":scope > .answer-foot");
+    if (!foot) {
+      foot = el("div", { class: "answer-foot" });
+      column.append(foot);
+    }
+    return foot;
+  };
+
+  const draw = (step) => {
+    const id = idOf(step);
+    const foot = footOf(step);
+    if (!foot) return;
+    const stage = stages.get(id);
+    const view = stage ? null : views.get(id);
+    const key = stage ? `stage ${stage}` : view ? "view" : "";
+    if (foot.dataset.key !== key) {
+      foot.dataset.key = key;
+      foot.replaceChildren(...(stage ? [el("p", { class: "stage", role: "status" }, stage)] : view ? drawView(id, view) : []));
+    }
+    if (view) chips(step, id, view);
+  };
+
+  const drawView = (id, view) => {
+    const out = [];
+    const line = el("p", { class: "foot-line" });
+    for (const part of view.line || []) line.append(el("span", { class: `tone-${part.tone}` }, part.text));
+    if (view.ask_again) {
+      line.append(el("button", { type: "button", class: "quiet", onclick: () => askAgain(view.ask_again) }, me.words.ask_again));
+    }
+    if (line.childNodes.length) out.push(line);
+    if (view.receipt) {
+      const rows = el("dl", { class: "rows" });
+      for (const [name, value, figure] of view.receipt) {
+        rows.append(el("div", {}, el("dt", {}, name), el("dd", {}, value), figure ? el("dd", { class: "figure" }, figure) : null));
+      }
+      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows));
+    }
+    return out;
+  };
+
+  const chips = (step, id, view) => {
+    const known = new Map(view.citations.map((c) => [String(c.n), c]));
+    for (const chip of step.querySelectorAll(`a[href^="${SOURCE}"]`)) {
+      const citation = known.get(chip.getAttribute("href").slice(SOURCE.length));
+      const name = citation ? `${me.words.source} ${citation.n}: ${citation.title}` : me.words.source;
+      const on = opened?.answer === id && String(opened.n) === chip.textContent;
+      for (const [key, value] of [["role", "button"], ["aria-label", name], ["title", name], ["aria-pressed", String(on)]]) {
+        if (chip.getAttribute(key) !== value) chip.setAttribute(key, value);
+      }
+      chip.removeAttribute("target");
+    }
+    doubt(step, id, view);
+  };
+
+  // Statements that were not found in their source are underlined without touching the text itself.
+  const doubts = new Map();
+  const doubt = (step, id, view) => {
+    if (!view.unsupported?.length || !window.Highlight || !CSS.highlights) return;
+    const nodes = [];
+    let text = "";
+    const walker = document.createTreeWalker(step.querySelector(".message-content") || step, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      if (walker.currentNode.parentElement.closest(`a[href^="${SOURCE}"]`)) continue;
+      nodes.push([text.length, walker.currentNode]);
+      text += walker.currentNode.data;
+    }
+    const at = (offset) => {
+      const [start, node] = nodes.findLast(([s]) => s <= offset) || [];
+      return node ? [node, Math.min(offset - start, node.data.length)] : null;
+    };
+    const ranges = [];
+    for (const sentence of view.unsupported) {
+      const plain = sentence.replace(/\[\d+\]/g, "").replace(/[*_`>]/g, "").trim().replace(/[\s.]+$/, "");
+      const start = plain ? text.indexOf(plain) : -1;
+      const from = start < 0 ? null : at(start);
+      const to = start < 0 ? null : at(start + plain.length);
+      if (!from || !to) continue;
+      const range = new Range();
+      range.setStart(...from);
+      range.setEnd(...to);
+      ranges.push(range);
+    }
+    doubts.set(id, ranges);
+    CSS.highlights.set("unsupported", new Highlight(...[...doubts.values()].flat()));
+  };
+
+  const askAgain = (question) => {
+    const input = document.getElementById("chat-input");
+    if (!input) return;
+    // React listens to the setter of the element's own class.
+    const set = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(input), "value")?.set;
+    set?.call(input, question);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.focus();
+    setTimeout(() => document.getElementById("chat-submit")?.click(), 50);
+  };
+
+  // ---- the panel ---------------------------------------------------------------------------------------------------
+  const panel = el("aside", { id: "source-panel", "aria-live": "polite", hidden: true, tabindex: "-1" });
+
+  const close = () => {
+    if (!opened) return;
+    const chip = opened.chip;
+    opened = null;
+    panel.hidden = true;
+    document.body.classList.remove("source-open");
+    if (chip?.isConnected) chip.focus();
+    schedule();
+  };
+
+  const open = async (answer, n, chip) => {
+    if (!(await whoAmI())) return;
+    const mine = (opened = { answer, n, chip });
+    const top = (...said) => el("header", {},
+      el("div", { class: "panel-top" },
+        el("span", { class: "chip on", "aria-hidden": "true" }, String(n)),
+        el("button", { type: "button", class: "quiet", onclick: close, "aria-label": me.words.close }, "✕")),
+      ...said);
+    panel.setAttribute("aria-label", `${me.words.source} ${n}`);
+    panel.replaceChildren(top(el("p", { class: "about" }, `${me.words.loading} …`)));
+    panel.hidden = false;
+    document.body.classList.add("source-open");
+    schedule();
+    let body;
+    try {
+      const p = await get(`/api/passages/${encodeURIComponent(answer)}/${n}`);
+      const passage = el("mark", { class: "passage" });
+      for (const piece of p.pieces) passage.append(piece.claim ? el("mark", { class: "claim" }, piece.text) : piece.text);
+      body = [
+        top(el("h2", {}, p.title), el("p", { class: "about" }, p.about)),
+        p.before ? el("div", { class: "around" }, `… ${p.before.trim()}`) : null,
+        passage,
+        p.after ? el("div", { class: "around" }, `${p.after.trim()} …`) : null,
+        p.href && el("a", { class: "button", href: p.href, target: "_blank", rel: "noopener" }, me.words.open_document),
+      ];
+    } catch (error) {
+      body = [top(), el("p", { class: "gone" }, (error.status === 404 && error.message) || me.words.passage_failed)];
+    }
+    if (opened !== mine) return;
+    panel.replaceChildren(...body.filter(Boolean));
+    panel.focus({ preventScroll: true });
+    const mark = panel.querySelector(".claim") || panel.querySelector(".passage");
+    if (mark) panel.scrollTop += mark.getBoundingClientRect().top - panel.getBoundingClientRect().top - panel.firstChild.offsetHeight - 72;
+  };
+
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest?.(`a[href^="${SOURCE}"]`);
+    if (!chip) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const step = chip.closest('[id^="step-"]');
+    const n = Number(chip.getAttribute("href").slice(SOURCE.length));
+    if (!step || !Number.isInteger(n)) return;
+    if (opened?.answer === idOf(step) && opened.n === n) close();
+    else open(idOf(step), n, chip);
+  }, true);
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && opened) close();
+    if (event.key === " " && event.target.matches?.(`a[href^="${SOURCE}"]`)) {
+      event.preventDefault();
+      event.target.click();
+    }
+  });
+
+  // ---- news from the server, and the page as it changes ------------------------------------------------------------
+  window.addEventListener("message", (event) => {
+    if (event.source !== window || event.origin !== location.origin) return;
+    const news = event.data;
+    if (!news || typeof news.assistant !== "string") return;
+    // Chainlit names the thread in the address only where it is mounted at the root; a reload must find it again.
+    if (location.pathname.replace(/\/$/, "") === CHAT) history.replaceState(history.state, "", `${CHAT}/thread/${news.thread}`);
+    if (news.done) {
+      stages.delete(news.assistant);
+      views.delete(news.assistant);
+      asked.delete(news.assistant);
+      if (found.has(news.assistant) || document.getElementById(`step-${news.assistant}`)) load(news.assistant);
+    } else if (news.text) {
+      stages.set(news.assistant, `${news.text} …`);
+    }
+    schedule();
+  });
+
+  let planned = 0;
+  const schedule = () => {
+    planned ||= requestAnimationFrame(() => {
+      planned = 0;
+      adminLink();
+      nameThings();
+      for (const step of steps()) {
+        if (!step.dataset.watched) {
+          step.dataset.watched = "1";
+          seen.observe(step);
+        }
+        draw(step);
+      }
+      if (opened && !document.getElementById(`step-${opened.answer}`)) close();
+    });
+  };
+
+  const begin = () => {
+    document.body.append(panel);
+    new MutationObserver((changes) => {
+      if (changes.every((c) => c.target.closest?.(".answer-foot, #source-panel"))) return;
+      if (!me && document.getElementById("header")) whoAmI();
+      schedule();
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    schedule();
+  };
+  if (document.body) begin();
+  else document.addEventListener("DOMContentLoaded", begin);
+})();

@@ -1,0 +1,218 @@
+"""The main job in a real browser: ask, watch, open a source, rate, come back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import ADMIN, ASKER, FINANCE, Person, Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+LEAVE = "until when do leftover holidays have to be used up"
+BUDGET = "how much did we budget for Engineering in 2027"
+CHIP = 'a[href^="#source-"]'
+
+
+@pytest.fixture
+def asker(browser: Browser, server: Server) -> Iterator[Person]:
+    person = Person(browser, server, ASKER, viewport={"width": 1280, "height": 800}).sign_in()
+    yield person
+    person.leave()
+
+
+@pytest.fixture
+def admin(browser: Browser, server: Server) -> Iterator[Person]:
+    person = Person(browser, server, ADMIN, viewport={"width": 1280, "height": 900}).sign_in()
+    yield person
+    person.leave()
+
+
+def _serious(page: Page) -> list[str]:
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{v['id']}: {[n['html'][:120] for n in v['nodes']][:3]}"
+        for v in found["violations"]
+        if v["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_the_first_page_says_that_it_starts(server: Server) -> None:
+    assert "The assistant is starting" in server.first_page
+
+
+def test_an_answer_is_seen_to_grow_and_its_source_opens_beside_it(asker: Person) -> None:
+    page = asker.page
+    page.evaluate(
+        """() => { window.lengths = []; window.stages = []; new MutationObserver(() => {
+            const stage = document.querySelector('.answer-foot .stage');
+            if (stage) window.stages.push(stage.innerText);
+            const found = document.querySelectorAll('.ai-message .message-content');
+            if (found.length) window.lengths.push(found[found.length - 1].innerText.length);
+        }).observe(document.body, {childList: true, subtree: true, characterData: true}); }"""
+    )
+    asker.ask(LEAVE)
+    lengths = [n for n in page.evaluate("window.lengths") if n]
+    # The built-in model quotes at once; how a slow one streams is held by tests/web/test_chat.py.
+    assert len(set(lengths)) > 1, "the text came at once"
+    assert lengths == sorted(lengths)
+    assert any("Searching" in s for s in page.evaluate("window.stages"))
+    page.locator(CHIP).first.click()
+    panel = page.locator("#source-panel")
+    expect(panel).to_be_visible()
+    expect(panel.locator("h2")).not_to_be_empty()
+    expect(panel.locator("mark.passage")).to_be_visible()
+    with page.context.expect_page() as opened:
+        panel.get_by_role("link", name="Open the document").click()
+    assert "/documents/" in opened.value.url
+    opened.value.close()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+
+def test_the_receipt_is_a_fold_in_words(asker: Person) -> None:
+    asker.ask(LEAVE)
+    asker.page.locator("details.receipt summary").click()
+    rows = asker.page.locator("details.receipt .rows").inner_text()
+    for word in ("Searched for", "Knowledge", "Model", "Prompt", "Checked", "Cost"):
+        assert word in rows
+
+
+def test_a_rating_survives_a_reload_and_a_restart_and_is_withdrawn(asker: Person, server: Server) -> None:
+    page = asker.page
+    text = asker.ask(LEAVE)
+    page.locator(".negative-feedback-off").click()
+    page.locator("textarea[placeholder^='What was right']").fill("the date is missing")
+    page.locator("#submit-feedback").click()
+    expect(page.locator(".negative-feedback-on")).to_be_visible()
+    assert re.search(r"/chat/thread/[0-9a-f-]{36}$", page.url)
+    for restart in (False, True):
+        if restart:
+            server.end()
+            server.begin()
+        page.reload()
+        page.locator("details.receipt").wait_for(timeout=30_000)
+        assert page.locator(".ai-message .message-content").last.inner_text() == text
+        expect(page.locator(".negative-feedback-on")).to_be_visible()
+        page.locator(CHIP).first.click()
+        expect(page.locator("#source-panel mark.passage")).to_be_visible()
+        page.keyboard.press("Escape")
+    page.locator(".negative-feedback-on").click()
+    expect(page.locator(".negative-feedback-off")).to_be_visible()
+
+
+def test_a_reload_in_the_middle_of_an_answer_loses_nothing(asker: Person) -> None:
+    page = asker.page
+    page.fill("#chat-input", LEAVE)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/chat/thread/**")
+    page.reload()
+    page.locator("details.receipt").wait_for(timeout=30_000)
+    again = page.locator(".ai-message .message-content").last.inner_text()
+    page.reload()
+    page.locator("details.receipt").wait_for(timeout=30_000)
+    assert page.locator(".ai-message .message-content").last.inner_text() == again
+    assert len(again) > 40
+
+
+def test_an_earlier_talk_reopens_from_the_sidebar(asker: Person) -> None:
+    page = asker.page
+    asker.ask("when is payday in Bremen")
+    page.locator("#new-chat-button").first.click()
+    expect(page.locator("#starters")).to_be_visible()
+    page.locator("#thread-history").get_by_text("when is payday in Bremen").first.click()
+    page.locator("details.receipt").first.wait_for(timeout=30_000)
+    expect(page.locator('[data-step-type="user_message"]')).to_contain_text("payday")
+
+
+def test_a_starter_is_asked_by_a_click(asker: Person) -> None:
+    starters = asker.page.locator("#starters button")
+    expect(starters.first).to_be_visible()
+    assert 1 <= starters.count() <= 4
+    starters.first.click()
+    asker.page.locator("details.receipt").wait_for(timeout=30_000)
+
+
+def test_who_may_not_read_a_document_never_sees_its_words(browser: Browser, server: Server, asker: Person) -> None:
+    finance = Person(browser, server, FINANCE).sign_in()
+    assert "4565" in finance.ask(BUDGET)
+    finance.leave()
+    asker.ask(BUDGET)
+    assert "4565" not in asker.page.content()
+    assert "budget-2027" not in asker.page.content()
+    assert asker.page.request.get(f"{server.base}/admin/knowledge").status == 404
+
+
+def test_an_admin_re_indexes_while_others_ask(browser: Browser, server: Server, admin: Person, asker: Person) -> None:
+    page = admin.page
+    page.get_by_role("link", name="Admin").click()
+    expect(page.locator("main")).to_contain_text("Nothing here interrupts them.")
+    page.get_by_role("button", name="Re-index now").click()
+    expect(page.locator("#run .tag")).to_contain_text("indexing")
+    assert len(asker.ask(LEAVE)) > 40
+    page.get_by_text("The run is over.").wait_for(timeout=90_000)
+    with page.expect_navigation():
+        page.get_by_role("link", name="Show the new state").click()
+    expect(page.locator("#run")).to_contain_text("Last run")
+    page.locator("#q").press_sequentially("budget-2027")
+    expect(page.locator("#documents-list tbody tr")).to_have_count(1)
+
+
+def test_on_a_phone_the_source_comes_from_below(browser: Browser, server: Server) -> None:
+    phone = Person(browser, server, ASKER, viewport={"width": 390, "height": 800}, has_touch=True).sign_in()
+    phone.ask(LEAVE)
+    phone.page.locator(CHIP).first.click()
+    panel = phone.page.locator("#source-panel")
+    expect(panel.locator("mark.passage")).to_be_visible()
+    box = panel.bounding_box()
+    assert box is not None
+    assert (round(box["x"]), round(box["width"])) == (0, 390)
+    assert box["y"] > 200
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.leave()
+
+
+def test_the_keyboard_reaches_the_sources(asker: Person) -> None:
+    asker.ask(LEAVE)
+    asker.page.locator(CHIP).first.focus()
+    asker.page.keyboard.press("Space")
+    expect(asker.page.locator("#source-panel mark.passage")).to_be_visible()
+    asker.page.keyboard.press("Escape")
+    expect(asker.page.locator("#source-panel")).to_be_hidden()
+    assert asker.page.evaluate("document.activeElement.getAttribute('href')").startswith("#source-")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(browser: Browser, server: Server, scheme: str) -> None:
+    person = Person(browser, server, ADMIN, color_scheme=scheme)
+    page = person.page
+    page.goto(server.base)
+    page.wait_for_selector("#email")
+    faults = {"sign-in": _serious(page)}
+    person.sign_in()
+    page.wait_for_timeout(800)
+    faults["home"] = _serious(page)
+    person.ask(LEAVE)
+    page.locator(CHIP).first.click()
+    page.locator("#source-panel mark.passage").wait_for()
+    page.locator("details.receipt summary").click()
+    page.wait_for_timeout(400)
+    faults["chat"] = _serious(page)
+    for name in ("knowledge", "ratings", "cost", "people"):
+        page.goto(f"{server.base}/admin/{name}")
+        faults[name] = _serious(page)
+    assert {k: v for k, v in faults.items() if v} == {}
+    person.leave()
+
+
+def test_signing_out_leads_to_the_sign_in(asker: Person) -> None:
+    page = asker.page
+    page.locator("#user-nav-button").click()
+    page.get_by_text("Sign out").click()
+    page.wait_for_selector("#email")
+    page.goto(f"{asker.server.base}/chat")
+    page.wait_for_selector("#email")

@@ -1,0 +1,50 @@
+"""The whole web edge around a fake installation, as a process: `python -m tests.web.fake_site SETTINGS.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import types
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import assistant
+from assistant.database.engine import Database
+from assistant.settings import Settings
+
+
+def _stub() -> None:
+    bootstrap: Any = types.ModuleType("assistant.bootstrap")
+
+    @asynccontextmanager
+    async def parts(settings: Settings, **_: Any) -> AsyncIterator[Any]:
+        from tests.web.house_fakes import furnished
+
+        made = await furnished(settings, delay=0.03)
+        yield made
+        await made.db.close()
+
+    @asynccontextmanager
+    async def database(settings: Settings) -> AsyncIterator[Any]:
+        db = Database(settings.database_url)
+        await db.migrate()
+        yield db
+        await db.close()
+
+    bootstrap.parts = parts
+    bootstrap.database = database
+    bootstrap.demo_accounts = lambda _: []
+    sys.modules["assistant.bootstrap"] = bootstrap
+    assistant.bootstrap = bootstrap
+    for name in ("assistant.index.retrieve", "assistant.chat.turns", "assistant.chat.extract", "assistant.ops.trace"):
+        sys.modules[name] = types.ModuleType(name)
+
+
+if __name__ == "__main__":
+    _stub()
+    from assistant.web.app import serve
+
+    asyncio.run(serve(Settings.model_validate(json.loads(Path(sys.argv[1]).read_text()))))

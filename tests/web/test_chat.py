@@ -1,0 +1,169 @@
+"""A question over the socket, from the person to the stored answer and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from tests.web.conftest import Chat, Site
+
+
+async def _thread(client: httpx.AsyncClient, thread: str) -> Any:
+    answer = await client.get(f"/chat/project/thread/{thread}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_an_answer_streams_and_its_numbers_are_links(chat: Chat) -> None:
+    text = await chat.ask("Can I carry days over?")
+    assert "[1](#source-1)" in text
+    assert sum(e == "stream_token" for e, _ in chat.events) > 5
+
+
+async def test_a_question_shows_what_is_being_done_while_it_is_searched(chat: Chat) -> None:
+    await chat.ask("Can I carry days over?")
+    stages = [d["stage"] for e, d in chat.events if e == "window_message" and "stage" in d]
+    assert stages == ["search", "write"]
+
+
+async def test_a_thread_reopens_whole(chat: Chat, ada: httpx.AsyncClient) -> None:
+    text = await chat.ask("Can I carry days over?")
+    again = await _thread(ada, chat.thread)
+    kinds = [s["type"] for s in again["steps"]]
+    assert kinds == ["user_message", "run", "assistant_message"]
+    assert again["steps"][2]["output"] == text
+    assert again["steps"][1]["parentId"] == again["steps"][0]["id"]
+    assert again["steps"][2]["parentId"] == again["steps"][1]["id"]
+
+
+async def test_twenty_chats_at_once_lose_no_row(site: Site, ada: httpx.AsyncClient) -> None:
+    chats = [await Chat(site, ada).open() for _ in range(20)]
+    await asyncio.gather(*(c.ask(f"Can I carry days over? {i}") for i, c in enumerate(chats)))
+    listed: list[str] = []
+    cursor = None
+    while True:
+        page = {"pagination": {"first": 15, "cursor": cursor}, "filter": {}}
+        body = (await ada.post("/chat/project/threads", json=page)).json()
+        listed += [t["id"] for t in body["data"]]
+        if not body["pageInfo"]["hasNextPage"]:
+            break
+        cursor = body["pageInfo"]["endCursor"]
+    assert len(listed) == len(set(listed))
+    for i, c in enumerate(chats):
+        assert c.thread in listed
+        steps = (await _thread(ada, c.thread))["steps"]
+        assert steps[0]["output"].endswith(f"? {i}")
+        assert "31 March" in steps[2]["output"]
+        await c.close()
+
+
+async def test_a_thread_is_in_the_sidebar_when_the_page_is_told_of_it(chat: Chat, ada: httpx.AsyncClient) -> None:
+    await chat.send("long question, please")
+    for _ in range(100):
+        if chat.thread:
+            break
+        await asyncio.sleep(0.02)
+    page = {"pagination": {"first": 5}, "filter": {}}
+    listed = (await ada.post("/chat/project/threads", json=page)).json()["data"]
+    assert chat.thread in [t["id"] for t in listed]
+    await chat.over()
+
+
+async def test_the_sidebar_finds_what_was_said(chat: Chat, ada: httpx.AsyncClient) -> None:
+    await chat.ask("zebrafinch days")
+    page = {"pagination": {"first": 5}, "filter": {"search": "ZEBRAfinch"}}
+    listed = (await ada.post("/chat/project/threads", json=page)).json()["data"]
+    assert [t["name"] for t in listed] == ["zebrafinch days"]
+
+
+async def test_stop_ends_the_answer_and_keeps_what_was_shown(chat: Chat, ada: httpx.AsyncClient) -> None:
+    await chat.send("long answer about days")
+    await asyncio.sleep(0.8)
+    await chat.sio.emit("stop")
+    await chat.over()
+    assert "Stopped." in chat.screen()
+    steps = (await _thread(ada, chat.thread))["steps"]
+    assert steps[2]["output"].endswith("*Stopped.*")
+    assert len(steps[2]["output"]) > 20
+
+
+async def test_a_reload_in_the_middle_of_an_answer_loses_nothing(site: Site, ada: httpx.AsyncClient) -> None:
+    first = await Chat(site, ada).open()
+    await first.send("long answer about days")
+    await asyncio.sleep(0.8)
+    thread = first.thread
+    await first.close()
+    again = await Chat(site, ada, thread).open()
+    for _ in range(200):
+        if any(e == "window_message" and d.get("done") for e, d in again.events):
+            break
+        await asyncio.sleep(0.1)
+    whole = (await _thread(ada, thread))["steps"][2]["output"]
+    assert again.screen() == whole
+    assert whole.count("in writing") == 5
+    await again.close()
+
+
+async def test_a_second_question_waits_for_the_first_answer(site: Site, ada: httpx.AsyncClient) -> None:
+    first = await Chat(site, ada).open()
+    await first.send("long answer about days")
+    await asyncio.sleep(0.8)
+    second = await Chat(site, ada, first.thread).open()
+    await second.send("and another?")
+    await asyncio.sleep(0.5)
+    assert "still being written" in second.screen()
+    await first.sio.emit("stop")
+    await first.over()
+    await first.close()
+    await second.close()
+
+
+async def test_a_failure_is_said_without_its_text(chat: Chat, site: Site) -> None:
+    text = await chat.ask("explode")
+    assert "Your question is kept" in text
+    assert "canary" not in text
+    assert "canary" not in site.log()
+
+
+async def test_what_is_no_message_is_passed_over(chat: Chat) -> None:
+    for payload in (None, 1, [], {"message": None}, {"message": {"id": "../x", "output": "a"}}, {"message": {"id": 5}}):
+        await chat.sio.emit("client_message", payload)
+    assert "31 March" in await chat.ask("days?")
+
+
+async def test_closed_events_do_nothing(chat: Chat, ada: httpx.AsyncClient) -> None:
+    text = await chat.ask("days?")
+    question = (await _thread(ada, chat.thread))["steps"][0]["id"]
+    await chat.sio.emit("edit_message", {"message": {"id": question, "output": "changed"}})
+    for event in ("message_favorite", "fetch_favorites", "audio_start", "audio_end", "chat_settings_change"):
+        await chat.sio.emit(event, {})
+    await asyncio.sleep(0.3)
+    steps = (await _thread(ada, chat.thread))["steps"]
+    assert [steps[0]["output"], steps[2]["output"]] == ["days?", text]
+
+
+async def test_an_answer_that_was_cut_off_says_so_and_offers_to_ask_again(tmp_path: Any) -> None:
+    made = Site(tmp_path)
+    try:
+        ada = await made.signed_in("ada@demo.example")
+        chat = await Chat(made, ada).open()
+        await chat.send("long answer about days")
+        await asyncio.sleep(1.0)
+        thread, answer = chat.thread, chat.answer_id
+        made.end(kill=True)
+        from assistant.database.engine import Database
+        from assistant.memory import threads
+
+        db = Database(f"sqlite+aiosqlite:///{made.data / 'assistant.db'}")
+        await threads.mark_interrupted(db, alive=set())
+        await db.close()
+        made.begin()
+        shown = (await _thread(ada, thread))["steps"][2]["output"]
+        assert "cut off" in shown
+        view = (await ada.get(f"/api/receipts/{answer}")).json()
+        assert view["state"] == "interrupted"
+        assert view["ask_again"] == "long answer about days"
+    finally:
+        made.end()

@@ -1,0 +1,133 @@
+"""The small functions that a page's words and marks are made of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, Verdict, now
+from assistant.texts import section
+from assistant.web.citations import linked
+from assistant.web.in_words import day, duration, figure, money
+from assistant.web.limits import Tries
+from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.today import nearest_today, text_today
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("So it is. [1]", "So it is. [1](#source-1)"),
+        ("[1][12]", "[1](#source-1)[12](#source-12)"),
+        ("`list[1]` and [2]", "`list[1]` and [2](#source-2)"),
+        ("```\na[1]\n``` [1]", "```\na[1]\n``` [1](#source-1)"),
+        ("```\na[1]", "```\na[1]"),
+        ("[1](https://evil.example)", "[1](https://evil.example)"),
+        ("[x] [1234]", "[x] [1234]"),
+    ],
+)
+def test_numbers_become_links_and_code_stays_code(text: str, shown: str) -> None:
+    assert linked(text) == shown
+
+
+def test_a_claim_is_marked_by_its_own_words() -> None:
+    passage = "Leeds: on the 25th.\nBremen: on the 27th of the month. Parental leave is another matter."
+    claims = claims_citing("> When is it? **Leeds: on the 25th.** Where? [1]", 1, [])
+    assert [passage[a:b] for a, b in carrying(passage, claims)] == ["Leeds: on the 25th."]
+
+
+def test_pieces_are_the_whole_passage() -> None:
+    passage = "One two three. Four five six. Seven."
+    cut = pieces(passage, [(15, 29)])
+    assert "".join(str(p["text"]) for p in cut) == passage
+    assert [p["claim"] for p in cut] == [False, True, False]
+
+
+def test_lines_that_the_page_broke_flow_and_lists_stay() -> None:
+    assert flowing("Regular\ntherapy is agreed.\n- one\n- two") == "Regular therapy is agreed.\n- one\n- two"
+
+
+def _receipt(*checks: SentenceCheck) -> Receipt:
+    passages = tuple(
+        PassageUse(
+            n=n,
+            passage=f"{n}",
+            document_id=n,
+            document="d",
+            title="t",
+            place="",
+            text_hash="",
+            scores=Scores(),
+            cited=True,
+        )
+        for n in (1, 2)
+    )
+    return Receipt(
+        id="a",
+        thread="t",
+        asked="q",
+        searched="q",
+        passages=passages,
+        decision=Decision(level=Level.ANSWERED),
+        verification=checks,
+        created_at=now(),
+    )
+
+
+def test_sentences_that_rest_on_a_hidden_passage_are_not_shown_again() -> None:
+    text = "Open fact. [1] Hidden fact. [2]"
+    checks = (
+        SentenceCheck(start=0, end=14, citations=(1,), verdict=Verdict.SUPPORTED),
+        SentenceCheck(start=15, end=31, citations=(2,), verdict=Verdict.SUPPORTED),
+    )
+    assert text_today(text, _receipt(*checks), {1, 2}, "en") == text
+    today = text_today(text, _receipt(*checks), {1}, "en")
+    assert "Hidden" not in today
+    assert "[2]" not in today
+    assert today.startswith("Open fact. [1]")
+    assert "no longer available to you" in today
+    unchecked = text_today(text, _receipt(), {1}, "en")
+    assert "fact" not in unchecked
+
+
+def test_a_declined_answer_names_only_what_may_still_be_seen() -> None:
+    nearest = [{"document_id": 1, "title": "Open [x]"}, {"document_id": 2, "title": "Secret"}]
+    text = "The nearest are Open, Secret."
+    assert nearest_today(nearest, text, {1, 2}, "en") == text
+    assert "Secret" not in nearest_today(nearest, text, {1}, "en")
+    assert "Open \\[x\\]" in nearest_today(nearest, text, {1}, "en")
+    assert nearest_today(nearest, text, set(), "en") == "Our documents do not say."
+
+
+def test_tries_are_counted_by_key_and_forgotten_after_a_minute() -> None:
+    clock = [0.0]
+    tries = Tries(clock=lambda: clock[0])
+    for _ in range(5):
+        assert not tries.exhausted("a")
+        tries.take("a", "address")
+    assert tries.exhausted("a")
+    assert tries.exhausted("b", "address")
+    assert not tries.exhausted("b")
+    tries.give_back("address")
+    assert not tries.exhausted("address")
+    clock[0] = 61
+    assert not tries.exhausted("a")
+
+
+def test_figures_are_written_as_the_language_writes_them() -> None:
+    assert figure("en", 1930) == "1,930"
+    assert figure("de", 1930.5, 1) == "1.930,5"
+    assert duration("en", 38.2) == "38 ms"
+    assert duration("de", 1400) == "1,4 s"
+    assert money("en", 1_100_000) == "$0.0011"
+    assert day("de", datetime(2026, 5, 12, tzinfo=UTC)) == "12. Mai 2026"
+
+
+@pytest.mark.parametrize("name", ["web", "admin"])
+def test_every_word_is_there_in_both_languages(name: str) -> None:
+    english, german = section("en", name), section("de", name)
+    assert english.keys() == german.keys()
+    for key, text in english.items():
+        fields = {part.split("}")[0] for part in text.split("{")[1:]}
+        assert fields == {part.split("}")[0] for part in german[key].split("{")[1:]}, key
