@@ -20,7 +20,7 @@ from rich.table import Table
 
 from assistant.domain import Answer
 from assistant.errors import AssistantError, InputError
-from assistant.settings import Settings, load
+from assistant.settings import load
 
 app = typer.Typer(
     name="assistant", help="Ask the company's documents.", no_args_is_help=True, add_completion=False,

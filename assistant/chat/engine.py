@@ -97,7 +97,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 yield Stage(name="search")
                 search = await self._rewrite(question, window, record)
                 found = await self._retrieve(search, record)
-                self._decide(search, found, record)
+                self._decide(found, record)
                 if record.decision.level is Level.DECLINED:
                     reply = self._decline(found)
                     shown.append(reply)
@@ -175,9 +175,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.attempts.extend(found.attempts)
         return found
 
-    def _decide(self, search: rewrite.Search, found: Found, record: Record) -> None:
+    def _decide(self, found: Found, record: Record) -> None:
         with record.step("decide") as notes:
-            record.decision = decide.decide(found, self._s.settings.chat, follow_up=bool(search.before))
+            record.decision = decide.decide(found, self._s.settings.chat)
             notes.append(record.decision.reason)
 
     def _decline(self, found: Found) -> str:

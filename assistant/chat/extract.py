@@ -15,8 +15,8 @@ from litellm import CustomLLM
 from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from assistant.chat import evidence
-from assistant.chat.sentences import spans, stems
 from assistant.domain import Embedder
+from assistant.index.sentences import spans, stems
 from assistant.texts import say
 
 PROVIDER = "builtin"
@@ -50,13 +50,14 @@ def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
     whole = sum(idf.values()) or 1.0
     for i, sentence in enumerate(sentences):
         title = set(stems(sentence.passage.title))
-        near = Counter[str]()
-        for other in (i - 1, i + 1):
+        near: dict[str, float] = {}
+        for other in (i + 1, i - 1):
             if 0 <= other < len(sentences) and sentences[other].passage is sentence.passage:
-                near.update(sentences[other].stems)
+                # What follows a question answers it.
+                weight = 0.9 if other < i and sentences[other].text.endswith("?") else 0.5
+                near |= dict.fromkeys(sentences[other].stems, weight)
         covered = sum(
-            w * (1.0 if s in sentence.stems else 0.5 if s in near else 0.25 if s in title else 0.0)
-            for s, w in idf.items()
+            w * (1.0 if s in sentence.stems else near.get(s, 0.25 if s in title else 0.0)) for s, w in idf.items()
         )
         sentence.score = covered / whole
 
@@ -126,7 +127,7 @@ class ExtractLLM(CustomLLM):  # type: ignore[misc]
         super().__init__()
         self._embedder = embedder
 
-    async def acompletion(  # type: ignore[override]
+    async def acompletion(
         self, model: str, messages: list[dict[str, Any]], model_response: ModelResponse, *args: Any, **kwargs: Any
     ) -> ModelResponse:
         text = await quote(str(messages[-1]["content"]), self._embedder)
@@ -135,7 +136,7 @@ class ExtractLLM(CustomLLM):  # type: ignore[misc]
         model_response.model = model
         return model_response
 
-    async def astreaming(  # type: ignore[override]
+    async def astreaming(
         self, model: str, messages: list[dict[str, Any]], *args: Any, **kwargs: Any
     ) -> AsyncIterator[GenericStreamingChunk]:
         text = await quote(str(messages[-1]["content"]), self._embedder)
@@ -150,7 +151,7 @@ def _chunk(text: str, *, finished: bool = False, usage: dict[str, int] | None = 
         text=text,
         is_finished=finished,
         finish_reason="stop" if finished else "",
-        usage=usage,  # type: ignore[typeddict-item]
+        usage=usage,
         index=0,
         tool_use=None,
     )

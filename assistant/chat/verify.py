@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 
 from assistant.chat.cite import cited_in, without_citations
-from assistant.chat.sentences import spans, stems
 from assistant.domain import Passage, SentenceCheck, Verdict
+from assistant.index.sentences import spans, stems
 
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _NAME = re.compile(r"(?<![.!?:>*\n]\s)(?<!^)\b[A-ZÄÖÜ][\w\-]{2,}(?:\s+[A-ZÄÖÜ][\w\-]+)*")

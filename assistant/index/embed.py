@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,7 @@ from assistant.settings import IndexSettings, Settings
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 256
 BATCH = 32
+KEPT, KEEP_CHARS = 6_000, 600
 LAYERS, HEADS, WIDTH = 6, 12, 384
 OnCall = Callable[[Attempt], None]
 
@@ -46,12 +49,28 @@ class MiniLM:
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self._folder = folder
         self._threads = threads
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._keeping = threading.Lock()
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return await asyncio.to_thread(self.embed_now, texts)
 
     def embed_now(self, texts: Sequence[str]) -> list[list[float]]:
-        """The same, on this thread. Texts of like length go together, so that little is padded."""
+        """The same, on this thread. Sentences of passages come again and again: the last few thousand are kept."""
+        with self._keeping:
+            found = {t: self._kept[t].tolist() for t in texts if t in self._kept}
+            for text in found:
+                self._kept.move_to_end(text)
+        fresh = [t for t in dict.fromkeys(texts) if t not in found]
+        found |= zip(fresh, self._computed(fresh), strict=True)
+        with self._keeping:
+            self._kept |= {t: np.asarray(found[t], dtype=np.float32) for t in fresh if len(t) <= KEEP_CHARS}
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return [found[t] for t in texts]
+
+    def _computed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Texts of like length go together, so that little is padded."""
         out: list[list[float]] = [[] for _ in texts]
         encoded = self._tokenizer.encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))

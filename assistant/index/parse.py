@@ -345,7 +345,7 @@ def _html(data: bytes) -> Parsed:
     found = tree.find(".//title")
     _html_walk(tree, page, 0)
     meta = {m.get("name", "").lower(): m.get("content") or "" for m in tree.iter("meta") if m.get("name")}
-    title = (found.text_content() if found is not None else "") or ""
+    title = "".join(found.itertext()) if found is not None else ""
     return page.done(
         "text/html",
         title,
@@ -393,7 +393,7 @@ def _html_walk(element: Any, page: Page, depth: int) -> None:
                 page.table([_flow(c) for c in row.iter("td", "th")] for row in child.iter("tr"))
             elif child.tag == "pre":
                 flush()
-                page.add(child.text_content(), "code")
+                page.add("".join(map(str, child.itertext())), "code")
             elif child.tag in _PARAGRAPH and not any(
                 c.tag in _CONTAINER | _PARAGRAPH | {"table", "pre"}
                 for c in child.iterdescendants()
@@ -427,8 +427,7 @@ def _pdf(data: bytes) -> Parsed:
     for number, sheet in enumerate(reader.pages, 1):
         page.page = number
         lines: list[str] = []
-        for line in [*(sheet.extract_text() or "").split("\n"), ""]:
-            line = line.strip()
+        for line in [*map(str.strip, (sheet.extract_text() or "").split("\n")), ""]:
             heading = numbered.match(line)
             if heading or not line:
                 page.add("\n".join(lines))
@@ -437,8 +436,7 @@ def _pdf(data: bytes) -> Parsed:
                     page.add(line, "heading", 2 + heading.group(1).count("."))
             else:
                 lines.append(line)
-    info = reader.metadata or {}
-    title = str(info.get("/Title") or "")
+    title = str(getattr(reader.metadata, "title", "") or "")
     first = page.parts[0].split("\n")[0] if page.parts else ""
     try:
         modified = moment(reader.metadata.modification_date) if reader.metadata else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.chat.sentences import spans
+from assistant.index.sentences import spans
 from assistant.chat.verify import check
 from assistant.domain import Passage, Place, Verdict
 

@@ -43,9 +43,14 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
     return str(_stemmer.stemWord(word))
+
+
+def all_stems(text: str) -> list[str]:
+    """The stems of all words, in order."""
+    return [_stem(w) for w in _WORD.findall(text.lower())]
 
 
 def stems(text: str) -> list[str]:
