@@ -104,7 +104,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     yield Delta(text=reply)
                 else:
                     yield Stage(name="write")
-                    async for event in self._generate(search.text, found, window, record, shown):
+                    async for event in self._generate(search, found, window, record, shown):
                         yield event
                     yield Stage(name="check")
                     self._verify("".join(shown), found, record)
@@ -204,7 +204,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _generate(
         self,
-        question: str,
+        search: rewrite.Search,
         found: Found,
         window: Sequence[threads.PastTurn],
         record: Record,
@@ -213,6 +213,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("route") as notes:
             tier, quoting_only = await self._route()
             notes.append("built-in quoting" if quoting_only else f"{tier} tier")
+        # A model reads the thread before the question; what quotes needs the question before in the question itself.
+        leaning = [text for text, _ in search.before[:1]] if quoting_only else []
         prompt = self._s.prompts["answer"]
         if not quoting_only:
             record.prompts.append(prompt.use)
@@ -220,7 +222,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             company=self._s.settings.company,
             language=self._language,
             passages=evidence.render(found.passages),
-            question=question,
+            question="\n".join([*leaning, search.text]),
         )
         messages = [rendered[0], *self._earlier(window), *rendered[1:]]
         intro = f"*{say(self._language, 'chat.weak')}*\n\n" if record.decision.level is Level.WEAK else ""

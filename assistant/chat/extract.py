@@ -22,10 +22,10 @@ from assistant.texts import say
 PROVIDER = "builtin"
 MODEL = f"{PROVIDER}/extract"
 QUOTES = 3
-WINDOW_CHARS = 420
+WINDOW_CHARS = 600
 CANDIDATE_PASSAGES = 5
 # A further quotation must be nearly as good as the best one.
-FURTHER = 0.62
+FURTHER = 0.7
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
 _ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
 _CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")

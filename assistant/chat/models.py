@@ -9,13 +9,10 @@ token. So each deployment is a group of its own, and the order, the breaker and 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else the import asks the network for prices
 
 import litellm
 from litellm import Router

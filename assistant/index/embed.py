@@ -216,7 +216,6 @@ class LiteLLMEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Raises `ModelError` when the provider does not give one vector for each text."""
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         import litellm
 
         out: list[list[float]] = []

@@ -26,6 +26,11 @@ async def active(session: AsyncSession) -> ReleaseRow | None:
     return await session.get(ReleaseRow, row.release_id) if row and row.release_id else None
 
 
+async def newest(session: AsyncSession) -> ReleaseRow | None:
+    """The release of the last run, which is what the documents in SQL tell of; another may be active."""
+    return (await session.exec(select(ReleaseRow).order_by(col(ReleaseRow.id).desc()).limit(1))).first()
+
+
 async def point(session: AsyncSession, release: ReleaseRow, by: str) -> None:
     """Make a release the active one, inside the caller's transaction."""
     row = await session.get(ActiveRelease, 1) or ActiveRelease(id=1)
@@ -47,6 +52,7 @@ async def whole(store: Store, release: ReleaseRow) -> Table:
     table = await store.open(release.table_name, release.version)
     try:
         held = await table.contents()
+        await table.searchable()
     except Exception as error:
         # LanceDB raises whatever its reader met on a damaged file.
         raise ReleaseError(f"Release {release.id} cannot be read ({type(error).__name__}).") from error
@@ -85,7 +91,10 @@ async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
         kept = list((await session.exec(statement)).all())
     if first is None:
         raise ReleaseError("There is no index yet.", "Run `assistant index sync`.")
-    for release in [first, *(r for r in kept if r.id != first.id)]:
+    others = [r for r in kept if r.id != first.id]
+    # Releases after the active one are there when somebody went back from them: they come last.
+    before, after = ([r for r in others if ((r.id or 0) > (first.id or 0)) is later] for later in (False, True))
+    for release in [first, *before, *after]:
         try:
             table = await whole(store, release)
         except ReleaseError as error:
@@ -123,8 +132,13 @@ async def sweep(db: Database, store: Store, keep: int) -> None:
     for name in await store.names():
         if name not in needed:
             await store.drop(name)
-    for row in gone:
-        if row.table_name in needed:
-            await (await store.open(row.table_name)).untag(f"release-{row.id}")
     for name in needed:
-        await (await store.open(name)).compact()
+        table = await store.open(name)
+        for row in kept:
+            if row.table_name == name:
+                # A run that was killed after going live has left its release without a tag.
+                await table.tag(f"release-{row.id}", row.version)
+        for row in gone:
+            if row.table_name == name:
+                await table.untag(f"release-{row.id}")
+        await table.compact()

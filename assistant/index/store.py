@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+# LanceDB's own log warns of every table it makes; it reads this once, when it is imported.
+os.environ.setdefault("LANCEDB_LOG", "error")
 
 import lancedb
 import pyarrow as pa
@@ -24,9 +30,14 @@ from pydantic import PrivateAttr
 
 from assistant.errors import ReleaseError
 
+log = logging.getLogger(__name__)
 # An index over the rules pays from here on; below, a scan is as fast.
 INDEX_RULES_FROM = 5_000
 TOUCHED_AT_ONCE = 500
+# Versions that no release needs stay this long, for whoever still reads one.
+SPARED = timedelta(hours=1)
+_NEVER = timedelta(days=36_500)
+_MANIFEST_END = b"LANC"
 _METADATA = [
     "id",
     "document_id",
@@ -94,7 +105,12 @@ class Store:
     async def open(self, name: str, version: int | None = None) -> Table:
         """A table, read-only at a version if one is given. Raises `ReleaseError` when it cannot be opened."""
         try:
-            table = await (await self._connect()).open_table(name)
+            try:
+                table = await (await self._connect()).open_table(name)
+            except Exception:
+                if not await asyncio.to_thread(self._set_aside, name, version or 0):
+                    raise
+                table = await (await self._connect()).open_table(name)
             if version is not None:
                 await table.checkout(version)
         except Exception as error:
@@ -102,6 +118,22 @@ class Store:
                 f"The index table {name} cannot be opened ({type(error).__name__}).", "Run `assistant doctor`."
             ) from error
         return Table(name, table)
+
+    def _set_aside(self, name: str, version: int) -> bool:
+        """Rename cut-off manifests of versions after this one: a broken newest one keeps LanceDB from all the others.
+
+        Only on a disk of this machine, where a power loss leaves them; whole ones end with a mark.
+        """
+        moved = False
+        for file in Path(self.uri, f"{name}.lance", "_versions").glob("*.manifest"):
+            # A file is named by its version, counted down from the largest number there is.
+            number = int(file.stem) if file.stem.isdecimal() else 0
+            number = 2**64 - 1 - number if number > 2**63 else number
+            if number > version and not file.read_bytes().endswith(_MANIFEST_END):
+                log.error("Version %s of the index table %s is cut off; it is set aside.", number, name)
+                file.rename(file.with_suffix(".damaged"))
+                moved = True
+        return moved
 
     async def names(self) -> list[str]:
         return list((await (await self._connect()).list_tables()).tables)
@@ -143,21 +175,43 @@ class Table:
         if await self._table.count_rows() >= INDEX_RULES_FROM:
             await self._table.create_index("access", config=Bitmap(), replace=True)
 
-    async def tag(self, name: str) -> None:
-        await self._table.tags.create(name, await self.version())
+    async def tag(self, name: str, version: int) -> None:
+        """Keep a version from being forgotten, unless it is already."""
+        if name not in await self._table.tags.list():
+            await self._table.tags.create(name, version)
 
     async def untag(self, name: str) -> None:
         if name in await self._table.tags.list():
             await self._table.tags.delete(name)
 
+    async def join(self) -> None:
+        """Join small files into large ones. What is read does not change."""
+        await self._table.optimize(cleanup_older_than=_NEVER)
+
     async def compact(self) -> None:
-        """Join small files and forget old versions that no tag holds."""
-        await self._table.optimize(cleanup_older_than=timedelta(hours=1))
+        """Forget the versions before the oldest that is tagged, once nobody can be reading them.
+
+        LanceDB forgets nothing, and raises, when a tagged version is old enough to go.
+        """
+        tagged = {t["version"] for t in (await self._table.tags.list()).values()}
+        moments = [v["timestamp"] for v in await self._table.list_versions() if v["version"] in tagged]
+        oldest = min(moments, default=datetime.now(UTC))
+        since = datetime.now(UTC) - (oldest if oldest.tzinfo else oldest.astimezone(UTC))
+        await self._table.optimize(cleanup_older_than=max(SPARED, since + timedelta(minutes=1)))
+
+    async def searchable(self) -> None:
+        """Ask the full text index for something, which opens all its files; raises whatever LanceDB meets."""
+        for row in await self._table.query().select(["indexed", "access"]).limit(1).to_list():
+            await self.by_text(row["indexed"][:200], [row["access"]], 1)
 
     async def rows(self, columns: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        async for batch in await self._table.query().select(list(columns)).to_batches(max_batch_length=2_000):
+        async for batch in self._batches(columns):
             for row in batch.to_pylist():
                 yield row
+
+    async def _batches(self, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
+        async for batch in await self._table.query().select(list(columns)).to_batches(max_batch_length=2_000):
+            yield batch
 
     async def contents(self) -> Contents:
         """Counts and hashes over every row, read back: what LanceDB does not notice missing, this does.
@@ -166,16 +220,16 @@ class Table:
         own, for they differ in the last digits between runs.
         """
         total = vectors = count = 0
-        documents = set()
-        columns = ["id", "document_id", "text", "indexed", "access", "vector"]
-        async for row in self.rows(columns):
-            count += 1
-            documents.add(row["document_id"])
-            key = f"{row['id']}|{row['access']}|{row['indexed']}|{row['text']}"
-            total += int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
-            vectors += int.from_bytes(hashlib.sha256(repr(row["vector"]).encode()).digest()[:16])
-            if count % 500 == 0:
-                await asyncio.sleep(0)
+        documents: set[int] = set()
+        async for batch in self._batches(["id", "document_id", "text", "indexed", "access", "vector"]):
+            rows, floats = batch.drop_columns(["vector"]).to_pylist(), batch["vector"]
+            count += len(rows)
+            documents.update(row["document_id"] for row in rows)
+            keys = (f"{row['id']}|{row['access']}|{row['indexed']}|{row['text']}" for row in rows)
+            total += sum(_number(key.encode()) for key in keys)
+            raw = floats.flatten().to_numpy().reshape(len(rows), -1)
+            vectors += sum(_number(vector.tobytes()) for vector in raw)
+            await asyncio.sleep(0)
         return Contents(count, len(documents), f"{total % 2**128:032x}", f"{vectors % 2**128:032x}")
 
     async def by_text(self, text: str, rules: Sequence[int], limit: int) -> dict[str, float]:
@@ -201,6 +255,10 @@ class Table:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
         return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(data).digest()[:16])
 
 
 def _scores(found: pa.Table, column: str) -> dict[str, float]:
