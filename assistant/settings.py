@@ -2,24 +2,101 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
 import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from assistant.domain import EVERYONE
 from assistant.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
+_WEAK_WORDS = ("changeme", "change-me", "change_me", "password", "default", "secret", "assistant", "12345678")
+
+
+def _is_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = not value or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        good = False
+    if not good or any(c.isspace() for c in value):
+        raise ValueError("is not an http(s) address; write it like https://models.example.com")
+    return value
+
+
+def _is_network(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("is no IP address or network; write it like 10.0.0.5 or 10.0.0.0/8") from None
+    return value
+
+
+def _is_database(value: str) -> str:
+    if value and not value.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
+        raise ValueError("must begin with postgresql+asyncpg:// or sqlite+aiosqlite://, or be left out")
+    return value
+
+
+def _is_path(value: Path) -> Path:
+    if "\x00" in str(value):
+        raise ValueError("holds a NUL character; remove it")
+    return value
+
+
+def _once(what: str, names: list[str]) -> None:
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise ValueError(f"two {what} are called {twice[0]}; give each its own name")
+
+
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")]
-_WEAK_SECRETS = {"secret", "changeme", "change-me", "password", "default"}
+Variable = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")]
+Model = Annotated[str, Field(max_length=200, pattern=r"^[a-z0-9_-]+/\S+$")]
+Address = Annotated[str, AfterValidator(_is_address)]
+Network = Annotated[str, AfterValidator(_is_network)]
+Folder = Annotated[Path, AfterValidator(_is_path)]
+
+# What a person reads of a value that does not fit: by pydantic's name for the fault, the problem and the fix.
+_TYPES = {
+    "int_type": "must be a whole number, without quotes or point",
+    "float_type": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "string_type": "must be text in quotes",
+    "path_type": "must be a path in quotes",
+    "list_type": "must be a list, written in [ ]",
+    "model_type": "must be a section of its own",
+    "model_attributes_type": "must be a section of its own",
+    "json_invalid": "is nested too deeply; write it flat",
+    "finite_number": "must be a finite number; write one",
+    "greater_than": "must be more than {gt:g}; raise it",
+    "greater_than_equal": "must be at least {ge:g}; raise it",
+    "less_than_equal": "must be at most {le:g}; lower it",
+    "literal_error": "must be one of {expected}",
+    "string_too_short": "must not be empty; fill it in",
+    "string_too_long": "must have at most {max_length} characters; shorten it",
+    "too_short": "must name at least one; add it",
+    "missing": "is missing; add it",
+}
+_PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$": "must be made of letters, digits, blanks and . _ @ -, a letter or digit first",
+    r"^([A-Za-z_][A-Za-z0-9_]*)?$": "must be the name of an environment variable, e.g. OPENAI_API_KEY, not its value",
+    r"^[a-z0-9_-]+/\S+$": "must be a provider, a slash and its model, e.g. openai/gpt-5.1",
+    r"^(minilm|[a-z0-9_-]+/\S+)$": "must be minilm, or a provider, a slash and its model",
+    r"^[A-Za-z0-9.:_-]+$": "must be a host name or IP address, e.g. 127.0.0.1",
+    r"^[A-Za-z0-9-]*$": "must be the name of a header, e.g. X-Remote-User",
+    r"^[^@\s]+@[^@\s]+$": "must be an e-mail address",
+}
 
 
 class Section(BaseModel):
@@ -29,104 +106,157 @@ class Section(BaseModel):
 class AccessEntry(Section):
     """Documents that match the glob (relative to the source) may be read by these groups; later entries win."""
 
-    match: str = Field(min_length=1)
-    groups: list[Name] = Field(min_length=1)
+    match: str = Field(min_length=1, description="which files, as a glob relative to the source, e.g. finance/**")
+    groups: list[Name] = Field(min_length=1, description="the groups that may read them")
 
 
 class Source(Section):
-    """A folder of documents."""
+    """A folder of documents. Several may stand in the file, each under `[[sources]]`."""
 
-    name: Name
-    path: Path
-    groups: list[Name] = Field(default=[EVERYONE], min_length=1)
-    include: list[str] = ["**"]
-    exclude: list[str] = []
-    owner: str = ""
-    access: list[AccessEntry] = []
+    name: Name = Field(description="what the source is called; unique")
+    path: Folder = Field(description="the folder")
+    groups: list[Name] = Field(
+        default=[EVERYONE], min_length=1, description="who may read what no entry of `access` matches"
+    )
+    include: list[str] = Field(default=["**"], description="globs of the files to index")
+    exclude: list[str] = Field(default=[], description="globs of the files to leave out")
+    owner: str = Field(default="", description="whom to ask about these documents, named when they hold no answer")
+    access: list[AccessEntry] = Field(default=[], description="who may read which files; later entries win")
 
 
 class IndexSettings(Section):
-    """How documents become passages. Lengths in words, as the splitter counts them."""
+    """How documents become passages."""
 
-    uri: str = ""
-    embedder: str = "minilm"
-    embedder_api_base: str = ""
-    embedder_api_key_env: str = ""
+    uri: str = Field(default="", description="where the index is: a folder or object storage; empty: the data folder")
+    embedder: str = Field(
+        default="minilm",
+        max_length=200,
+        pattern=r"^(minilm|[a-z0-9_-]+/\S+)$",
+        description="what makes the vectors: the built-in minilm, or any LiteLLM embedding model",
+    )
+    embedder_api_base: Address = Field(
+        default="", description="address of that model, when it is not the provider's own"
+    )
+    embedder_api_key_env: Variable = Field(default="", description="environment variable with the key for it")
     embedder_price: Dollars = Field(default=0, description="dollars per million tokens")
-    passage_words: int = Field(default=180, ge=40, le=1000)
-    overlap_words: int = Field(default=30, ge=0, le=200)
-    keep_releases: int = Field(default=5, ge=1, le=100)
-    max_file_mb: int = Field(default=50, ge=1, le=2000)
+    passage_words: int = Field(default=180, ge=40, le=1000, description="words a passage has at most, about")
+    overlap_words: int = Field(default=30, ge=0, le=200, description="words it shares with the passage before")
+    keep_releases: int = Field(default=5, ge=1, le=100, description="how many past releases are kept for a way back")
+    max_file_mb: int = Field(default=50, ge=1, le=2000, description="megabytes; a larger file is listed, not read")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> IndexSettings:
+        if self.overlap_words >= self.passage_words:
+            raise ValueError(
+                f"overlap_words ({self.overlap_words}) must be less than passage_words ({self.passage_words}); lower it"
+            )
+        return self
 
 
 class Deployment(Section):
-    """One model at one provider. Prices are dollars per million tokens. The order in the file is the order tried."""
+    """One model at one provider. The first of a tier is asked first, the next ones when it fails."""
 
-    name: Name
-    tier: Literal["small", "strong"]
-    model: str = Field(min_length=1, description="LiteLLM's name, e.g. openai/gpt-5-mini")
-    api_base: str = ""
-    api_key_env: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
-    price_in: Dollars = 0
-    price_out: Dollars = 0
-    price_cached: Dollars = 0
-    context: int = Field(default=32_000, ge=1_000, le=10_000_000)
-
-    @field_validator("api_base")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
-            raise ValueError("is not an http(s) address; write e.g. https://models.example.com/v1")
-        return value
+    name: Name = Field(description="what it is called in receipts and bills; unique")
+    tier: Literal["small", "strong"] = Field(description="strong answers; small rewrites and does other small jobs")
+    model: Model = Field(description="LiteLLM's name, e.g. openai/gpt-5.1")
+    api_base: Address = Field(default="", description="address, when it is not the provider's own")
+    api_key_env: Variable = Field(default="", description="environment variable with the key")
+    price_in: Dollars = Field(default=0, description="dollars per million tokens sent")
+    price_out: Dollars = Field(default=0, description="dollars per million tokens received")
+    price_cached: Dollars = Field(default=0, description="dollars per million tokens sent that were in its cache")
+    context: int = Field(default=32_000, ge=1_000, le=10_000_000, description="tokens it takes in at most")
 
 
 class ModelSettings(Section):
-    deployments: list[Deployment] = []
-    first_token_s: Seconds = 10
-    gap_s: Seconds = 5
-    turn_s: Seconds = 60
-    answer_tokens: int = Field(default=700, ge=16, le=32_000)
-    breaker_s: Seconds = 5
+    """The language models and how long they may take. Without any, passages are quoted."""
+
+    deployments: list[Deployment] = Field(default=[], description="the models, each under `[[models.deployments]]`")
+    first_token_s: Seconds = Field(default=10, description="seconds to wait for the first word before asking the next")
+    gap_s: Seconds = Field(default=5, description="seconds of silence after which an answer counts as broken off")
+    turn_s: Seconds = Field(default=60, description="seconds an answer may take in all")
+    answer_tokens: int = Field(default=700, ge=16, le=32_000, description="tokens an answer has at most")
+    breaker_s: Seconds = Field(default=5, description="seconds in which a model that failed is not asked again")
 
     @model_validator(mode="after")
     def _unique(self) -> ModelSettings:
-        names = [d.name for d in self.deployments]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"two deployments are called {twice[0]}; give each its own name")
+        _once("deployments", [d.name for d in self.deployments])
         return self
 
 
 class ChatSettings(Section):
-    """The turn. `weight_before` is how much the scores of the turn before count in a follow-up."""
+    """A question and its answer."""
 
-    passages: int = Field(default=6, ge=1, le=30)
-    window_turns: int = Field(default=6, ge=0, le=50)
-    question_chars: int = Field(default=4_000, ge=100, le=100_000)
-    weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.6
-    answer_threshold: Fraction | None = None
-    weak_threshold: Fraction | None = None
-    questions_per_minute: int = Field(default=30, ge=1, le=10_000)
-    dollars_per_person_day: Dollars = 5
-    language: Literal["en", "de"] = "en"
+    passages: int = Field(default=6, ge=1, le=30, description="how many passages an answer rests on")
+    window_turns: int = Field(default=6, ge=0, le=50, description="how many earlier turns a question is read with")
+    question_chars: int = Field(default=4_000, ge=100, le=100_000, description="characters a question has at most")
+    weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(
+        default=0.6, description="how much the question before counts in the search for a follow-up"
+    )
+    answer_threshold: Fraction | None = Field(
+        default=None, description="evidence from which a question is answered, 0 to 1; left out: the measured value"
+    )
+    weak_threshold: Fraction | None = Field(
+        default=None, description="evidence below which it is declined, 0 to 1; left out: the measured value"
+    )
+    questions_per_minute: int = Field(default=30, ge=1, le=10_000, description="how many a person may ask in a minute")
+    dollars_per_person_day: Dollars = Field(
+        default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"
+    )
+    language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChatSettings:
+        low, high = self.weak_threshold, self.answer_threshold
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"weak_threshold ({low:g}) must not be above answer_threshold ({high:g}); lower it")
+        return self
 
 
 class OidcSettings(Section):
-    issuer: str = ""
-    client_id: str = ""
-    client_secret_env: str = "ASSISTANT_OIDC_SECRET"
-    name: str = "single sign-on"
-    groups_claim: str = "groups"
+    """Single sign-on by OpenID Connect."""
+
+    issuer: Address = Field(default="", description="address of the identity provider; empty: no single sign-on")
+    client_id: str = Field(default="", description="how the provider knows us")
+    client_secret_env: Variable = Field(
+        default="ASSISTANT_OIDC_SECRET", description="environment variable of its secret"
+    )
+    name: str = Field(default="single sign-on", min_length=1, max_length=80, description="what the button says")
+    groups_claim: str = Field(default="groups", description="the claim that lists a person's groups")
+
+    @model_validator(mode="after")
+    def _whole(self) -> OidcSettings:
+        if self.issuer and not self.client_id:
+            raise ValueError("client_id is missing beside issuer; add the one the provider gave")
+        return self
 
 
 class WebSettings(Section):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    public_url: str = ""
-    password_login: bool = True
-    trusted_header: str = Field(default="", description="header in which a proxy names the person, e.g. X-Remote-User")
-    trusted_proxies: list[str] = ["127.0.0.1"]
-    oidc: OidcSettings = OidcSettings()
-    session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90)
+    """Where it is served and how people sign in."""
+
+    host: str = Field(
+        default="127.0.0.1", pattern=r"^[A-Za-z0-9.:_-]+$", description="address to listen on; 0.0.0.0 for all"
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
+    public_url: Address = Field(
+        default="", description="the address people type, when a proxy stands before us; https makes cookies secure"
+    )
+    password_login: bool = Field(default=True, description="whether people may sign in with a password")
+    trusted_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="header in which a proxy names the person, e.g. X-Remote-User; empty: none is believed",
+    )
+    trusted_proxies: list[Network] = Field(
+        default=["127.0.0.1"], description="the proxies whose headers are believed, as addresses or networks"
+    )
+    oidc: OidcSettings = Field(default=OidcSettings(), description="single sign-on")
+    session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
+
+    @model_validator(mode="after")
+    def _a_way_in(self) -> WebSettings:
+        if not (self.password_login or self.trusted_header or self.oidc.issuer):
+            raise ValueError("nobody could sign in; allow password_login, or set oidc.issuer or trusted_header")
+        return self
 
     @property
     def secure(self) -> bool:
@@ -137,63 +267,70 @@ class WebSettings(Section):
 class TraceSettings(Section):
     """Langfuse. Without keys in the environment nothing is sent; everything stays in the local table."""
 
-    host: str = ""
-    public_key_env: str = "LANGFUSE_PUBLIC_KEY"
-    secret_key_env: str = "LANGFUSE_SECRET_KEY"
-    send_texts: bool = True
+    host: Address = Field(default="", description="address of the Langfuse server")
+    public_key_env: Variable = Field(
+        default="LANGFUSE_PUBLIC_KEY", description="environment variable of the public key"
+    )
+    secret_key_env: Variable = Field(
+        default="LANGFUSE_SECRET_KEY", description="environment variable of the secret key"
+    )
+    send_texts: bool = Field(default=True, description="whether questions and answers are sent, or only their lengths")
 
 
 class RetentionSettings(Section):
-    threads_days: int = Field(default=730, ge=1, le=36_500)
-    trace_days: int = Field(default=90, ge=1, le=36_500)
+    """How long things are kept."""
+
+    threads_days: int = Field(
+        default=730, ge=1, le=36_500, description="days a conversation is kept after its last turn"
+    )
+    trace_days: int = Field(default=90, ge=1, le=36_500, description="days that traces are kept here")
 
 
 class DatabaseSettings(Section):
-    url: str = Field(default="", description="postgresql+asyncpg://…; empty: SQLite in the data folder")
-    busy_s: Seconds = 15
+    """The SQL database."""
 
-    @field_validator("url")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value and not value.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
-            raise ValueError("must begin with postgresql+asyncpg:// or sqlite+aiosqlite://, or be left out")
-        return value
+    url: Annotated[str, AfterValidator(_is_database)] = Field(
+        default="", description="postgresql+asyncpg://…; empty: SQLite in the data folder"
+    )
+    busy_s: Seconds = Field(default=15, description="seconds to wait for another writer of SQLite")
 
 
 class DemoPerson(Section):
-    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
-    name: str
-    title: str = ""
-    groups: list[Name] = []
+    """Somebody of the demo, made at the first start with a printed password."""
+
+    email: str = Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", description="signs in with it")
+    name: str = Field(description="as others see it")
+    title: str = Field(default="", description="what the person does")
+    groups: list[Name] = Field(default=[], description="groups besides everyone; admins sees the admin pages")
 
 
 class Settings(Section):
     """Everything an installation may set. Relative paths are relative to the file they stand in."""
 
-    company: str = "our company"
-    demo: bool = False
-    data: Path = Path("data/local")
-    models_dir: Path = Path("data/models")
-    prompts_dir: Path = PROJECT / "prompts"
-    cases: Path | None = None
-    database: DatabaseSettings = DatabaseSettings()
-    index: IndexSettings = IndexSettings()
-    sources: list[Source] = []
-    models: ModelSettings = ModelSettings()
-    chat: ChatSettings = ChatSettings()
-    web: WebSettings = WebSettings()
-    trace: TraceSettings = TraceSettings()
-    retention: RetentionSettings = RetentionSettings()
-    demo_people: list[DemoPerson] = []
+    company: str = Field(default="our company", min_length=1, max_length=80, description="the company's name")
+    demo: bool = Field(default=False, description="whether the demo's people are made at the first start")
+    data: Folder = Field(default=Path("data/local"), description="folder of index, database and session secret")
+    models_dir: Folder = Field(default=Path("data/models"), description="folder for the built-in embedding model")
+    prompts_dir: Folder = Field(default=PROJECT / "prompts", description="folder of the prompts")
+    cases: Folder | None = Field(default=None, description="case file that evaluation and gate run")
+    database: DatabaseSettings = Field(default=DatabaseSettings(), description="the SQL database")
+    index: IndexSettings = Field(default=IndexSettings(), description="how documents become passages")
+    sources: list[Source] = Field(default=[], description="the folders of documents, each under `[[sources]]`")
+    models: ModelSettings = Field(default=ModelSettings(), description="the language models")
+    chat: ChatSettings = Field(default=ChatSettings(), description="a question and its answer")
+    web: WebSettings = Field(default=WebSettings(), description="serving and signing in")
+    trace: TraceSettings = Field(default=TraceSettings(), description="Langfuse")
+    retention: RetentionSettings = Field(default=RetentionSettings(), description="how long things are kept")
+    demo_people: list[DemoPerson] = Field(default=[], description="the demo's people, each under `[[demo_people]]`")
     secret: SecretStr | None = Field(
-        default=None, description="signs sessions; from ASSISTANT_SECRET or the data folder"
+        default=None,
+        description="signs sessions; only from ASSISTANT_SECRET, never in the file; unset: made in the data folder",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
-        names = [s.name for s in self.sources]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"two sources are called {twice[0]}; give each its own name")
+        _once("sources", [s.name for s in self.sources])
+        _once("demo_people", [p.email.lower() for p in self.demo_people])
         return self
 
     @property
@@ -219,29 +356,45 @@ def load(config: Path | None = None, data: Path | None = None) -> Settings:
     if named and not named.is_file():
         raise SettingsError(f"{named}: no such settings file.", "Name an existing assistant.toml.")
     path = named or next((p for p in (Path("assistant.toml"), PROJECT / "assistant.toml") if p.is_file()), None)
-    raw: dict[str, Any] = {}
-    if path:
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SettingsError(f"{path}: not readable as TOML: {error}.", "Correct that line.") from error
+    raw = _read(path) if path else {}
+    if "secret" in raw:
+        raise SettingsError(f"{path}: secret: does not belong in a file.", "Set ASSISTANT_SECRET instead.")
     if secret := os.environ.get("ASSISTANT_SECRET"):
         raw["secret"] = secret
     if data is not None or os.environ.get("ASSISTANT_DATA"):
         raw["data"] = str((data or Path(os.environ["ASSISTANT_DATA"])).absolute())
     base = path.resolve().parent if path else Path.cwd()
     try:
-        settings = Settings.model_validate(raw)
+        # As JSON, because pydantic's strict mode then still takes a text for a path: "8000" and true are no numbers.
+        settings = Settings.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         raise SettingsError(_one_line(path, error)) from error
     _check_secret(settings)
+    return _from_here(settings, base)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise SettingsError(f"{path}: is nested too deeply.", "Write it flat.") from None
+    except (ValueError, OSError) as error:  # tomllib's errors, broken UTF-8 and endless numbers are ValueErrors
+        raise SettingsError(f"{path}: not readable as TOML: {error}.", "Correct that line.") from error
+
+
+def _from_here(settings: Settings, base: Path) -> Settings:
+    """The same, with every relative path under the folder of the file it stands in."""
+    uri = settings.index.uri
+    if uri and "://" not in uri:
+        uri = str(base / Path(uri).expanduser())
     return settings.model_copy(
         update={
-            "data": base / settings.data,
-            "models_dir": base / settings.models_dir,
-            "prompts_dir": base / settings.prompts_dir,
-            "cases": base / settings.cases if settings.cases else None,
-            "sources": [s.model_copy(update={"path": base / s.path}) for s in settings.sources],
+            "data": base / settings.data.expanduser(),
+            "models_dir": base / settings.models_dir.expanduser(),
+            "prompts_dir": base / settings.prompts_dir.expanduser(),
+            "cases": base / settings.cases.expanduser() if settings.cases else None,
+            "sources": [s.model_copy(update={"path": base / s.path.expanduser()}) for s in settings.sources],
+            "index": settings.index.model_copy(update={"uri": uri}),
         }
     )
 
@@ -250,7 +403,10 @@ def _check_secret(settings: Settings) -> None:
     if settings.secret is None:
         return
     value = settings.secret.get_secret_value()
-    if len(value) < 32 or value.lower() in _WEAK_SECRETS or len(set(value)) < 8:
+    rest = value.lower()
+    for word in _WEAK_WORDS:
+        rest = rest.replace(word, "")
+    if len(value) < 32 or len(rest) < 24 or len(set(value)) < 8:
         raise SettingsError(
             "ASSISTANT_SECRET: too short or guessable.",
             "Set at least 32 random characters, or unset it: one is made in the data folder.",
@@ -259,13 +415,39 @@ def _check_secret(settings: Settings) -> None:
 
 def _one_line(path: Path | None, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "settings"
-    problem = re.sub(r"^Value error, ", "", first["msg"])
-    if first["type"] == "extra_forbidden":
-        problem = "no such setting; remove it or correct its spelling"
-    elif first["type"] == "missing":
-        problem = "is missing; add it"
-    elif not key.endswith("secret"):
-        problem += f" (it is {str(first['input'])[:60]!r})"
+    names = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    entries = [str(part + 1) for part in first["loc"] if isinstance(part, int)]
+    key = ".".join(names) or "settings"
+    where = f" (entry {' of '.join(reversed(entries))})" if entries else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{path or 'environment'}: {key}: {problem}{more}."
+    return f"{path or 'environment'}: {key}{where}: {_problem(names, first)}{more}."
+
+
+def _problem(names: list[str], fault: Any) -> str:
+    """What is wrong with a value and what to do, without showing what may be secret."""
+    kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(names[-1], _keys(names[:-1]), 1)
+        return f"no such setting; {f'did you mean {near[0]}?' if near else 'remove it or correct its spelling'}"
+    if kind == "string_pattern_mismatch":
+        problem = _PATTERNS[context["pattern"]]
+    elif kind in _TYPES:
+        problem = _TYPES[kind].format(**context)
+    else:
+        problem = re.sub(r"^Value error, ", "", fault["msg"])
+    secret = names[-1:] == ["secret"] or "".join(names[-1:]).endswith("_env") or re.search("://.*@", str(value))
+    return problem if secret or kind == "missing" or isinstance(value, dict) else f"{problem} (it is {_shown(value)})"
+
+
+def _keys(names: list[str]) -> list[str]:
+    """The settings that a section has."""
+    section: Any = Settings
+    for name in names:
+        found = section.model_fields[name].annotation
+        section = get_args(found)[0] if get_args(found) else found
+    return list(section.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:59] + "…"

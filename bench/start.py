@@ -6,7 +6,6 @@ import json
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 
 from bench.processes import ASSISTANT, ROOT, free_port, memory_mb, running, wait_for
 

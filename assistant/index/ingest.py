@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import update
+from sqlalchemy import delete, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow, SourceRow, UsageRow
 from assistant.domain import Attempt, Embedder, Progress, now
-from assistant.errors import BusyError, ParseError
+from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
 from assistant.index import access, parse, release, sources, split
 from assistant.index.parse import Parsed
 from assistant.index.split import Chunk
@@ -31,6 +34,8 @@ from assistant.settings import IndexSettings, Source
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
+# How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
+_FULL = ("no space left", "os error 28", "file too large", "os error 27", "os error 122", "disk is full", "disk full")
 
 
 @dataclass
@@ -118,7 +123,8 @@ async def sync(
     """Bring the index to what the sources hold, and activate it when it is whole.
 
     Documents of sources that are not in `wanted` stay, unless `drop_others`. Raises `BusyError` while another run
-    holds the lock; a file that cannot be read is listed in the report and stops nothing.
+    holds the lock, `ReleaseError` when the disk is full; a file that cannot be read is listed in the report and stops
+    nothing. Until the run ends well, people are answered from the release before it.
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
@@ -126,11 +132,27 @@ async def sync(
         try:
             report = await _run(parts, wanted, drop_others, configured, beat)
         except BaseException as error:
-            await asyncio.shield(beat.end("failed", f"{type(error).__name__}", None))
+            full = _disk_is_full(error)
+            told = error.problem if isinstance(error, AssistantError) else type(error).__name__
+            # The database may be on the disk that is full: then the next run notes that this one is over.
+            with contextlib.suppress(SQLAlchemyError, AssistantError):
+                await asyncio.shield(beat.end("failed", full.problem if full else told, None))
+            if full:
+                raise full from error
             raise
         report.seconds = round(time.monotonic() - began, 2)
         await beat.end("done", "", report)
         return report
+
+
+def _disk_is_full(error: BaseException) -> ReleaseError | None:
+    told = "" if isinstance(error, AssistantError) else str(error).lower()
+    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or any(s in told for s in _FULL):
+        return ReleaseError(
+            "There is no room on the disk for the index; the release before it goes on serving.",
+            "Free some space and run `assistant index sync` again.",
+        )
+    return None
 
 
 class _Beat:
@@ -168,14 +190,19 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
         rules = await access.reconcile(session, wanted)
         for source in wanted:
             await session.merge(SourceRow(name=source.name, location=str(source.path), configured=configured))
-        current = await release.active(session)
+        current = await release.newest(session)
         known = {(d.source, d.path): d for d in (await session.exec(select(DocumentRow))).all()}
 
+    if current is not None and not await _is_whole(parts.store, current):
+        # Building on what is damaged would make the damage the next release: everything is built anew.
+        current = None
     fresh_table = current is None or (current.embedder, current.splitter, current.parser) != prints
     work, seen, failed = [], set(), []
     files = [(source, found) for source in wanted for found in sources.walk(source)]
     for done, (source, found) in enumerate(files):
         await beat(done, len(files), "looking for changes")
+        if (source.name, found.path) in seen:
+            continue
         seen.add((source.name, found.path))
         row = known.get((source.name, found.path)) or DocumentRow(
             source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
@@ -199,6 +226,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
             report.unchanged += 1
         else:
             work.append(_Work(row, source, digest, facts))
+    await _forget_pending(parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending"])
     others = [] if drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
     gone = [
         d
@@ -207,14 +235,35 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
     ]
     if fresh_table and others:
         # Everything is built anew, so what other sources hold must be read again too.
-        work += await _of_other_sources(parts, others)
+        work += (again := await _of_other_sources(parts, others))
+        gone += [d for d in others if all(d is not w.row for w in again)]
     return await _build(parts, current, prints, work, gone, failed, report, beat)
+
+
+async def _is_whole(store: Store, row: ReleaseRow) -> bool:
+    if row.state not in release.KEPT_STATES:
+        return False
+    try:
+        await release.whole(store, row)
+    except ReleaseError:
+        return False
+    return True
+
+
+async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
+    """Forget files that a killed run took down and that are gone since: no release ever held them."""
+    if rows:
+        async with db.write() as session:
+            for row in rows:
+                await session.exec(delete(DocumentRow).where(col(DocumentRow.id) == row.id))
 
 
 async def _of_other_sources(parts: Parts, documents: Sequence[DocumentRow]) -> list[_Work]:
     async with parts.db.read() as session:
         places = {s.name: Path(s.location) for s in (await session.exec(select(SourceRow))).all()}
-    return [_Work(d, Source(name=d.source, path=places[d.source]), d.sha256) for d in documents if d.source in places]
+    return [
+        _Work(d, sources.at(d.source, places[d.source], d.owner), d.sha256) for d in documents if d.source in places
+    ]
 
 
 async def _build(
@@ -230,22 +279,20 @@ async def _build(
     moved = await _moved(parts.db, current)
     lost = [row for row, _, _ in failed if row.state == "indexed"]
     if current is not None and not (work or gone or moved or lost):
-        await _note_failed(parts.db, failed, report)
-        report.release, report.documents, report.passages = current.id, current.documents, current.passages
-        return report
+        return await _stay(parts, current, failed, report)
 
     async with parts.db.write() as session:
         # A document needs its number before its passages are stored; until the end it counts for nothing.
-        for row in [*(w.row for w in work), *(r for r, _, _ in failed)]:
-            if row.id is None:
-                session.add(row)
+        for document in [*(w.row for w in work), *(r for r, _, _ in failed)]:
+            if document.id is None:
+                session.add(document)
     table, fresh = await _table(parts, current, prints)
     was_indexed = {id(w): w.row.state == "indexed" for w in work}
     if not fresh:
         stale = [w.row.id for w in work if w.row.state == "indexed"] + [d.id for d in [*gone, *lost]]
         await table.remove_documents([i for i in stale if i is not None])
-        for document, rule in moved:
-            await table.set_access(document, rule)
+        for document_id, rule in moved:
+            await table.set_access(document_id, rule)
     read: list[tuple[_Work, Parsed, int]] = []
     with Workers(max(1, min(4, os.cpu_count() or 1))) as workers:
         for at in range(0, len(work), WINDOW):
@@ -265,10 +312,14 @@ async def _build(
             await _embed(parts.embedder, rows)
             report.embedded += len(rows)
             await table.add(rows)
+    if current is not None and not (fresh or read or gone or moved or lost or any(was_indexed.values())):
+        # Files were tried again, and none could be read.
+        return await _stay(parts, current, failed, report)
     await beat(len(work), len(work), "checking")
     await table.build_indexes()
+    await table.join()
     held = await table.contents()
-    row = ReleaseRow(
+    made = ReleaseRow(
         table_name=table.name,
         version=await table.version(),
         embedder=prints[0],
@@ -283,9 +334,8 @@ async def _build(
     report.changed = len(read) - report.added
     report.removed = len(gone)
     report.documents, report.passages = held.documents, held.passages
-    await _go_live(parts, row, read, gone, failed, report)
-    await table.tag(f"release-{row.id}")
-    report.release = row.id
+    await _go_live(parts, made, read, gone, moved, failed, report)
+    report.release = made.id
     await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
     return report
 
@@ -321,7 +371,12 @@ async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, li
         data = await asyncio.to_thread(
             sources.read, item.source.path, item.row.path, parts.settings.max_file_mb * 1_000_000
         )
-        item.sha256 = sources.fingerprint(data)
+    except ParseError as error:
+        # That is no fault of its bytes: the next run tries again.
+        item.sha256 = ""
+        return error.problem
+    item.sha256 = sources.fingerprint(data)
+    try:
         return await workers.read(item.row.path, data, parts.settings.passage_words, parts.settings.overlap_words)
     except ParseError as error:
         return error.problem
@@ -353,11 +408,32 @@ async def _embed(embedder: Embedder, rows: list[dict[str, Any]]) -> None:
             row["vector"] = vector
 
 
+async def _stay(
+    parts: Parts,
+    current: ReleaseRow,
+    failed: Sequence[tuple[DocumentRow, dict[str, Any], str]],
+    report: Report,
+) -> Report:
+    """Nothing is new: the newest release stays, and serves again if somebody had gone back from it."""
+    await _note_failed(parts.db, failed, report)
+    async with parts.db.write() as session:
+        active = await release.active(session)
+        if (active is None or active.id != current.id) and (row := await session.get(ReleaseRow, current.id)):
+            await release.point(session, row, "indexing run")
+    report.release, report.documents, report.passages = current.id, current.documents, current.passages
+    return report
+
+
+async def _as_it_is(session: AsyncSession, row: DocumentRow) -> DocumentRow:
+    """The document as SQL has it now: its rule may have changed since the run began, and must not be put back."""
+    known = await session.get(DocumentRow, row.id) if row.id is not None else None
+    return known if known is not None else await session.merge(row)
+
+
 async def _note_failed(db: Database, failed: Sequence[tuple[DocumentRow, dict[str, Any], str]], report: Report) -> None:
     async with db.write() as session:
         for row, facts, reason in failed:
-            _mark(row, facts, reason, report)
-            await session.merge(row)
+            _mark(await _as_it_is(session, row), facts, reason, report)
 
 
 def _mark(row: DocumentRow, facts: dict[str, Any], reason: str, report: Report) -> None:
@@ -374,37 +450,40 @@ def _mark(row: DocumentRow, facts: dict[str, Any], reason: str, report: Report) 
 
 async def _go_live(
     parts: Parts,
-    row: ReleaseRow,
+    made: ReleaseRow,
     read: Sequence[tuple[_Work, Parsed, int]],
     gone: Sequence[DocumentRow],
+    moved: Sequence[tuple[int, int]],
     failed: Sequence[tuple[DocumentRow, dict[str, Any], str]],
     report: Report,
 ) -> None:
     """The documents, the release and who is answered from it change in one transaction."""
+    written = {item.row.id for item, _, _ in read}
     async with parts.db.write() as session:
         for item, parsed, count in read:
-            document = item.row
+            document = await _as_it_is(session, item.row)
             for name, value in item.facts.items():
                 setattr(document, name, value)
-            document.title, document.owner, document.media_type = parsed.title, parsed.owner, parsed.media_type
+            document.title, document.media_type = parsed.title, parsed.media_type
+            document.owner = parsed.owner or item.source.owner
             document.modified = parsed.modified or document.modified
             document.valid_until, document.passages = parsed.valid_until, count
             document.state, document.reason, document.updated_at = "indexed", "", now()
-            await session.merge(document)
-        for document in gone:
+            document.indexed_rule = item.row.rule_id
+        for row in gone:
+            document = await _as_it_is(session, row)
             document.state, document.passages, document.updated_at = "removed", 0, now()
-            await session.merge(document)
-        for document, facts, reason in failed:
-            _mark(document, facts, reason, report)
-            await session.merge(document)
-        session.add(row)
+        for row, facts, reason in failed:
+            _mark(await _as_it_is(session, row), facts, reason, report)
+        for document_id, rule in moved:
+            if document_id not in written:
+                statement = update(DocumentRow).where(col(DocumentRow.id) == document_id)
+                await session.exec(statement.values(indexed_rule=rule))
+        session.add(made)
         await session.flush()
-        await release.point(session, row, "indexing run")
-        await session.exec(
-            update(DocumentRow).where(col(DocumentRow.state) == "indexed").values(indexed_rule=col(DocumentRow.rule_id))
-        )
+        await release.point(session, made, "indexing run")
         day = f"{now():%Y-%m-%d}"
         for call in parts.calls:
             session.add(UsageRow(day=day, segment="indexing", **call.model_dump(exclude={"tier"})))
         parts.calls.clear()
-        session.add(AuditRow(person="indexing run", action="build release", subject=str(row.id)))
+        session.add(AuditRow(person="indexing run", action="build release", subject=str(made.id)))

@@ -94,13 +94,16 @@ class Page:
 
     def done(self, media_type: str, title: str, **facts: Any) -> Parsed:
         first = next((self.slice(b) for b in self.blocks if b.kind == "heading"), "")
-        return Parsed(_one_line(title or first), "".join(self.parts), self.blocks, media_type, **facts)
+        owner = _one_line(str(facts.pop("owner", "")))
+        return Parsed(_one_line(title or first), "".join(self.parts), self.blocks, media_type, owner=owner, **facts)
 
     def slice(self, block: Block) -> str:
         return "".join(self.parts)[block.start : block.end]
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ud800-\udfff\ufeff\ufffe\uffff]"
+)
 
 
 def _padded(header: list[str], width: int) -> list[str]:
@@ -108,7 +111,7 @@ def _padded(header: list[str], width: int) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(_CONTROL.sub("", " ".join(text.split())).split())[:200]
 
 
 def parse(path: str, data: bytes) -> Parsed:
@@ -194,7 +197,10 @@ def decode(data: bytes) -> str:
 def moment(value: Any) -> datetime | None:
     """A date of front matter or of a file's properties, as an aware time; None for anything else."""
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except (OverflowError, ValueError):
+            return None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str):
@@ -345,7 +351,7 @@ def _html(data: bytes) -> Parsed:
     found = tree.find(".//title")
     _html_walk(tree, page, 0)
     meta = {m.get("name", "").lower(): m.get("content") or "" for m in tree.iter("meta") if m.get("name")}
-    title = "".join(found.itertext()) if found is not None else ""
+    title = "".join(map(str, found.itertext())) if found is not None else ""
     return page.done(
         "text/html",
         title,
@@ -589,8 +595,11 @@ def _eml(data: bytes) -> Parsed:
                 page.add(inner.text[block.start : block.end], block.kind, block.level and block.level + 1)
         else:
             _paragraphs(content, page)
-    when = message.get("date")
-    return page.done("message/rfc822", subject, modified=moment(getattr(when, "datetime", None)))
+    try:
+        when = moment(getattr(message.get("date"), "datetime", None))
+    except (ValueError, IndexError, TypeError, AttributeError, OverflowError):
+        when = None
+    return page.done("message/rfc822", subject, modified=when)
 
 
 def _header(message: Any, name: str) -> str:

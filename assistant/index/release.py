@@ -110,7 +110,7 @@ async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
                 fresh = await session.get(ReleaseRow, release.id)
                 assert fresh is not None
                 await point(session, fresh, "damage check")
-                release = fresh
+            return fresh, table
         return release, table
     raise ReleaseError("No release is whole.", "Run `assistant index sync`: it builds the index anew.")
 
@@ -133,12 +133,16 @@ async def sweep(db: Database, store: Store, keep: int) -> None:
         if name not in needed:
             await store.drop(name)
     for name in needed:
-        table = await store.open(name)
-        for row in kept:
-            if row.table_name == name:
-                # A run that was killed after going live has left its release without a tag.
-                await table.tag(f"release-{row.id}", row.version)
-        for row in gone:
-            if row.table_name == name:
-                await table.untag(f"release-{row.id}")
-        await table.compact()
+        try:
+            table = await store.open(name)
+            for row in kept:
+                if row.table_name == name:
+                    # A run that was killed after going live has left its release without a tag.
+                    await table.tag(f"release-{row.id}", row.version)
+            for row in gone:
+                if row.table_name == name:
+                    await table.untag(f"release-{row.id}")
+            await table.compact()
+        except (ReleaseError, OSError, RuntimeError, ValueError) as error:
+            # Tidying up must not fail the run that went live before it.
+            log.warning("The index table %s could not be tidied up: %s", name, error)

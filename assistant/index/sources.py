@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from assistant.domain import EVERYONE
 from assistant.errors import InputError, ParseError
 from assistant.settings import Source
 
+# A file that is being written is read again so many times in a run.
+TRIES = 3
 _ALWAYS_LEFT_OUT = (".*", "**/.*", "~$*", "**/~$*", "Thumbs.db", "**/Thumbs.db")
 
 
@@ -28,6 +31,13 @@ class Found:
     problem: str = ""
 
 
+def at(name: str, path: Path, owner: str) -> Source:
+    """A source that was indexed before, by its place. One named on the command line has its path for a name."""
+    return Source.model_construct(
+        name=name, path=path, groups=[EVERYONE], include=["**"], exclude=[], owner=owner, access=[]
+    )
+
+
 def matches(path: str, pattern: str) -> bool:
     """Whether a glob covers a path: `**` crosses folders, a bare `folder/**` covers all below it."""
     return fnmatch.fnmatchcase(path, pattern) or (pattern.startswith("**/") and fnmatch.fnmatchcase(path, pattern[3:]))
@@ -38,7 +48,8 @@ def walk(source: Source) -> Iterator[Found]:
     root = source.path.resolve()
     if not root.is_dir():
         raise InputError(f"{source.path}: no such folder.", "Correct the path of the source, or create the folder.")
-    for folder, folders, files in os.walk(root, followlinks=False):
+    unread: list[OSError] = []
+    for folder, folders, files in os.walk(root, followlinks=False, onerror=unread.append):
         folders.sort()
         for name in sorted(files):
             full = Path(folder, name)
@@ -48,6 +59,14 @@ def walk(source: Source) -> Iterator[Found]:
             if not any(matches(path, p) for p in source.include):
                 continue
             yield _found(source.name, path, full)
+    for error in unread:
+        path = _shown(Path(error.filename).relative_to(root).as_posix())
+        yield Found(source.name, path, 0, datetime.now(UTC), f"a folder that cannot be read: {error.strerror}")
+
+
+def _shown(path: str) -> str:
+    """A path as text: bytes that are none are written out."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _found(source: str, path: str, full: Path) -> Found:
@@ -55,10 +74,15 @@ def _found(source: str, path: str, full: Path) -> Found:
         # A name that is not valid text cannot be stored or shown.
         path.encode("utf-8")
         facts = full.lstat()
-    except (OSError, UnicodeEncodeError) as error:
-        shown = path.encode("utf-8", "replace").decode()
-        return Found(source, shown, 0, datetime.now(UTC), f"cannot be read: {type(error).__name__}")
-    moment = datetime.fromtimestamp(facts.st_mtime, UTC)
+    except UnicodeEncodeError:
+        return Found(source, _shown(path), 0, datetime.now(UTC), "its name is not valid text; rename it")
+    except OSError as error:
+        return Found(source, path, 0, datetime.now(UTC), f"cannot be opened: {error.strerror}")
+    try:
+        moment = datetime.fromtimestamp(facts.st_mtime, UTC)
+    except (OverflowError, ValueError, OSError):
+        # A clock or an archive set the file's time beyond any year.
+        moment = datetime.now(UTC)
     problem = ""
     if stat.S_ISLNK(facts.st_mode):
         problem = "a link to somewhere else; links are not followed"
@@ -68,30 +92,54 @@ def _found(source: str, path: str, full: Path) -> Found:
 
 
 def inside(root: Path, path: str) -> Path:
-    """The file of a relative path, provided that it lies in the folder and is no link out of it.
+    """The file of a relative path, provided that it lies in the folder and no link leads to it.
 
     Raises `ParseError` otherwise.
     """
-    full = (root / path).resolve()
-    if not full.is_relative_to(root.resolve()) or "\x00" in path:
+    if "\x00" in path:
         raise ParseError("lies outside its source")
+    try:
+        base = root.resolve()
+        full = (base / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ParseError("cannot be opened: its path leads nowhere") from error
+    if not full.is_relative_to(base):
+        raise ParseError("lies outside its source")
+    if full != base / path:
+        raise ParseError("a link to somewhere else; links are not followed")
     return full
 
 
 def read(root: Path, path: str, limit: int) -> bytes:
-    """The bytes of a file, at most `limit`; never through a link. Raises `ParseError` with the reason."""
+    """The bytes of a file as they stood at one moment, at most `limit`; never through a link.
+
+    Raises `ParseError` with the reason.
+    """
     full = inside(root, path)
+    for _ in range(TRIES):
+        before, data, after = _read_once(full, limit)
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return data
+    raise ParseError("changed while it was read; the next run reads it again")
+
+
+def _read_once(full: Path, limit: int) -> tuple[os.stat_result, bytes, os.stat_result]:
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise ParseError(f"cannot be opened: {error.strerror}") from error
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
             raise ParseError("not a regular file")
-        data = file.read(limit + 1)
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise ParseError(f"cannot be read: {error.strerror}") from error
+        after = os.fstat(file.fileno())
     if len(data) > limit:
         raise ParseError(f"larger than {limit // 1_000_000} MB; raise index.max_file_mb to read it")
-    return data
+    return before, data, after
 
 
 def fingerprint(data: bytes) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import queue
+import signal
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -28,12 +29,15 @@ def _serve(pipe: Connection) -> None:
             path, data, words, overlap = pipe.recv()
         except EOFError:
             return
+        # Whoever started this process may have been killed, and nobody else would end a parser that loops.
+        signal.alarm(int(SECONDS) * 2 + 1)
         try:
             parsed = parse(path, data)
             chunks = split(parsed, words, overlap)
             pipe.send((replace(parsed, text="", blocks=[]), chunks))
         except ParseError as error:
             pipe.send(error.problem)
+        signal.alarm(0)
 
 
 def _resident_mb(pid: int) -> float:

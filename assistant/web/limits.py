@@ -7,6 +7,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 TRIES = 5
+# A whole office may stand behind one address, and sign in at nine o'clock together.
+TRIES_OF_ADDRESS = 50
 PER_S = 60.0
 # An attacker who invents names must not fill the memory.
 KEPT_KEYS = 10_000

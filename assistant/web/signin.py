@@ -14,16 +14,15 @@ from assistant.database.tables import Person
 from assistant.errors import InputError
 from assistant.memory import people
 from assistant.web import house
-from assistant.web.limits import Tries
+from assistant.web.limits import TRIES_OF_ADDRESS, Tries
 from assistant.web.sessions import COOKIE, present, stamp
 from assistant.web.surface import CHAT
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix=CHAT)
-tries = Tries()
+by_account = Tries()
+by_address = Tries(TRIES_OF_ADDRESS)
 # One account may be tried from many addresses, and one address may try many accounts: both are counted.
-_by_account = "account:{}".format
-_by_address = "address:{}".format
 
 
 def chainlit_user(person: Person) -> Any:
@@ -39,23 +38,23 @@ async def sign_in(
     username: Annotated[str, Form(max_length=254)] = "",
     password: Annotated[str, Form(max_length=1024)] = "",
 ) -> Response:
-    """Sign in by password. Five failures within a minute close the door, for the account and for the address."""
+    """Sign in by password. Five failures within a minute close the door for an account, fifty for an address."""
     from chainlit.auth import create_jwt
 
     settings = house.parts().settings
     if not settings.web.password_login:
         return JSONResponse({"detail": "credentialssignin"}, status_code=404)
-    keys = (_by_account(username.strip().lower()[:254]), _by_address(present().address))
-    if tries.exhausted(*keys):
+    account, address = username.strip().lower()[:254], present().address
+    if by_account.exhausted(account) or by_address.exhausted(address):
         return JSONResponse({"detail": "toomany"}, status_code=429, headers={"Retry-After": "60"})
     # Counted before the password is checked: tries that run side by side count as well.
-    tries.take(*keys)
+    by_account.take(account)
+    by_address.take(address)
     person = await people.authenticate(house.parts().db, username, password)
     if person is None:
         return JSONResponse({"detail": "credentialssignin"}, status_code=401)
-    account, address = keys
-    tries.forget(account)
-    tries.give_back(address)
+    by_account.forget(account)
+    by_address.give_back(address)
     response = JSONResponse({"success": True})
     _set_cookie(response, COOKIE, create_jwt(chainlit_user(person)), settings.web.session_hours * 3600)
     return response

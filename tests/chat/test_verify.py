@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.index.sentences import spans
 from assistant.chat.verify import check
 from assistant.domain import Passage, Place, Verdict
+from assistant.index.sentences import spans
 
 
 def passage(text: str, title: str = "Leave policy") -> Passage:

@@ -48,14 +48,14 @@ def running(bin_folder: Path) -> Iterator[str]:
         if who:
             os.chown(folder, who["user"], who["group"])
         options = ["--username=test", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [bin_folder / "initdb", "-D", folder / "data", *options],
             check=True, capture_output=True, cwd=folder, env=environment, **who,
         )  # fmt: skip
         fast = [f"-c{name}=off" for name in ("fsync", "synchronous_commit", "full_page_writes")]
         server = [bin_folder / "postgres", "-D", folder / "data", "-k", folder, "-clisten_addresses=", *fast]
         with (folder / "log").open("wb") as log:
-            shell = subprocess.Popen(  # noqa: S603
+            shell = subprocess.Popen(
                 ["/bin/sh", "-c", '"$@" & pid=$!; read -r _; kill -INT $pid; wait $pid', "sh", *server],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder, env=environment, **who,
             )  # fmt: skip

@@ -72,9 +72,7 @@ async def test_migrations_make_exactly_the_tables_of_the_code(empty_url: str) ->
 
 async def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
     started = [
-        subprocess.Popen(  # noqa: S603, ASYNC220
-            [sys.executable, "-c", MIGRATE, empty_url], cwd=PROJECT, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", MIGRATE, empty_url], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     ended = await asyncio.gather(*(asyncio.to_thread(p.communicate) for p in started))
@@ -288,7 +286,7 @@ def test_the_postgres_of_the_tests_ends_with_the_process_that_started_it() -> No
         "    print((folder / 'data/postmaster.pid').read_text().split()[0], folder, flush=True)\n"
         "    os._exit(9)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert ended.returncode == 9, ended.stderr
     pid, folder = int(ended.stdout.split()[0]), ended.stdout.split()[1]
     until = time.monotonic() + 10

@@ -44,7 +44,7 @@ class Server:
         self.first_page = ""
 
     def begin(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "assistant", "serve", "--data", str(self.data), "--port", str(self.port)],
             cwd=PROJECT,
             stdout=self._log,

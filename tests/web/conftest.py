@@ -44,7 +44,7 @@ class Site:
         self.begin()
 
     def begin(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.web.fake_site", str(self._file)],
             cwd=PROJECT,
             stdout=self._log,

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlmodel import col, select, update
+
+from assistant.database.tables import DocumentRow, RunRow, UsageRow
+from assistant.domain import Attempt
+from assistant.errors import BusyError, ReleaseError
+from assistant.index import access, ingest, release, sources
+from assistant.index.store import Table
+from assistant.settings import Source
+from tests.index.conftest import HashEmbedder, Index, asker, calls_of, put
+
+pytestmark = pytest.mark.usefixtures("in_process")
+HOLIDAY = "# Holiday\n\nEmployees take thirty days of holiday a year."
+TRAVEL = "# Travel\n\nTrains are booked in second class."
+FILES = {"holiday.md": HOLIDAY, "trips/travel.md": TRAVEL, "blank.txt": "  \n", "broken.pdf": b"no pdf at all"}
+
+
+async def states(index: Index) -> dict[str, str]:
+    async with index.db.read() as session:
+        return {d.path: d.state for d in (await session.exec(select(DocumentRow))).all()}
+
+
+async def content(index: Index) -> str:
+    row, _ = await release.open_active(index.db, index.store)
+    return row.content_hash
+
+
+async def test_a_first_run_indexes_what_it_can_and_lists_the_rest(index: Index) -> None:
+    report = await index.sync(FILES)
+    assert asdict(report) == {
+        "release": 1,
+        "documents": 2,
+        "passages": 2,
+        "added": 2,
+        "changed": 0,
+        "removed": 0,
+        "unchanged": 0,
+        "embedded": 2,
+        "empty": ["blank.txt"],
+        "failed": [{"path": "broken.pdf", "reason": "not really a pdf file"}],
+        "seconds": report.seconds,
+    }
+    assert report.seconds > 0
+    assert await index.found("days of holiday") == ["holiday.md", "trips/travel.md"]
+    assert await states(index) == {
+        "holiday.md": "indexed",
+        "trips/travel.md": "indexed",
+        "blank.txt": "empty",
+        "broken.pdf": "failed",
+    }
+
+
+async def test_what_did_not_change_costs_no_embedding_and_makes_no_release(index: Index) -> None:
+    await index.sync(FILES)
+    spent = index.embedder.embedded
+    report = await index.sync()
+    assert (report.release, report.unchanged, report.embedded, report.added) == (1, 2, 0, 0)
+    assert (report.documents, report.passages) == (2, 2)
+    # What failed before is still listed, though nobody read it again.
+    assert ([f["path"] for f in report.failed], report.empty) == (["broken.pdf"], ["blank.txt"])
+    assert index.embedder.embedded == spent
+
+
+async def test_a_change_and_a_removal_hold_when_the_run_ends(index: Index) -> None:
+    await index.sync(FILES)
+    changed = await index.sync({"holiday.md": HOLIDAY.replace("thirty", "forty")})
+    assert (changed.release, changed.changed, changed.embedded, changed.unchanged) == (2, 1, 1, 1)
+    passages = (await index.knowledge.search(asker(), "holiday", 5)).passages
+    assert sum("forty" in p.text for p in passages) == 1
+    assert not any("thirty" in p.text for p in passages)
+    removed = await index.sync({"holiday.md": None})
+    assert (removed.removed, removed.documents, removed.embedded) == (1, 1, 0)
+    assert await index.found("holiday") == ["trips/travel.md"]
+
+
+async def test_a_file_that_is_repaired_is_indexed_and_one_that_breaks_leaves(index: Index) -> None:
+    await index.sync({**FILES, "notes.docx": b"PK\x03\x04 cut off"})
+    repaired = await index.sync({"notes.docx": None, "broken.pdf": None, "broken.md": "# Now\n\nIt can be read."})
+    assert (repaired.added, repaired.failed) == (1, [])
+    broken = await index.sync({"holiday.md": b"%PDF-1.4 not"})
+    assert [f["path"] for f in broken.failed] == ["holiday.md"]
+    assert "holiday.md" not in await index.found("holiday")
+    again = await index.sync({"holiday.md": HOLIDAY})
+    assert (again.added, again.failed) == (1, [])
+
+
+async def test_a_file_that_vanishes_or_is_locked_while_it_is_read_is_tried_again_next_time(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.sync(FILES)
+    read, reads = sources.read, 0
+
+    def second_read_fails(root: Path, path: str, limit: int) -> bytes:
+        nonlocal reads
+        reads += path == "late.md"
+        if path == "late.md" and reads == 2:
+            raise ingest.ParseError("cannot be opened: Permission denied")
+        return read(root, path, limit)
+
+    monkeypatch.setattr(sources, "read", second_read_fails)
+    report = await index.sync({"late.md": "# Late\n\nSomething new."})
+    assert [f["path"] for f in report.failed] == ["broken.pdf", "late.md"]
+    # Nothing was learnt, so the release before it stays.
+    assert report.release == 1
+    report = await index.sync()
+    assert (report.added, [f["path"] for f in report.failed]) == (1, ["broken.pdf"])
+
+
+async def test_a_change_of_access_holds_at_once_and_costs_no_embedding(index: Index) -> None:
+    await index.sync(FILES)
+    index.restrict(trips=["sales"])
+    async with index.db.write() as session:
+        await access.realign(session, [index.source])
+    assert await index.found("trains second class") == ["holiday.md"]
+    spent = index.embedder.embedded
+    report = await index.sync()
+    assert (report.release, report.embedded, index.embedder.embedded) == (2, 0, spent)
+    assert await index.found("trains second class", asker("sales")) == ["trips/travel.md", "holiday.md"]
+
+
+async def test_a_change_of_access_during_a_run_is_not_put_back(index: Index) -> None:
+    await index.sync(FILES)
+    open_to_all = index.source
+
+    async def narrow() -> None:
+        index.restrict(trips=["sales"])
+        async with index.db.write() as session:
+            await access.realign(session, [index.source])
+
+    original = Table.contents
+
+    async def contents(self: Table) -> object:
+        await narrow()
+        return await original(self)
+
+    put(index.folder, {"trips/travel.md": TRAVEL + " Or in first."})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Table, "contents", contents)
+        await ingest.sync(index.parts, [open_to_all])
+    assert await index.found("trains second class") == ["holiday.md"]
+    # Its passages still carry the rule they were written with; the next run brings them to the new one.
+    await index.sync()
+    assert "trips/travel.md" in await index.found("trains second class", asker("sales"))
+
+
+async def test_documents_of_other_sources_stay_also_when_everything_is_built_anew(index: Index) -> None:
+    other = index.home / "adhoc"
+    put(other, {"menu.md": "# Menu\n\nSoup is served on Mondays."})
+    # A folder of the command line has its path for a name, which no configured source may have.
+    named = Source.model_construct(
+        name=str(other), path=other, groups=["everyone"], include=["**"], exclude=[], owner="", access=[]
+    )
+    await index.sync({}, named)
+    report = await index.sync(FILES)
+    assert (report.documents, report.added) == (3, 2)
+    index.embedder = HashEmbedder("hash-2")
+    report = await index.sync()
+    assert (report.documents, report.changed, report.embedded) == (3, 3, 3)
+    assert (await index.found("soup on mondays"))[0] == "menu.md"
+
+
+async def test_dropping_other_sources_takes_their_documents_along(index: Index) -> None:
+    other = index.home / "old"
+    put(other, {"menu.md": "# Menu\n\nSoup."})
+    await index.sync({}, Source(name="old", path=other))
+    put(index.folder, FILES)
+    report = await ingest.sync(index.parts, [index.source], drop_others=True)
+    assert (report.documents, report.removed) == (2, 1)
+
+
+async def test_a_second_run_is_told_who_holds_the_first(index: Index) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+    embed = index.embedder.embed
+
+    async def slow(texts: list[str]) -> list[list[float]]:
+        started.set()
+        await go_on.wait()
+        return await embed(texts)
+
+    index.embedder.embed = slow  # type: ignore[method-assign, assignment]
+    first = asyncio.create_task(index.sync(FILES, started_by="ada@example.test"))
+    await started.wait()
+    with pytest.raises(BusyError, match=r"ada@example\.test"):
+        await index.sync(started_by="bob@example.test")
+    go_on.set()
+    assert (await first).added == 2
+    assert (await index.sync()).unchanged == 2
+
+
+async def test_a_killed_run_frees_the_lock_and_is_shown_as_abandoned(index: Index) -> None:
+    async with index.db.write() as session:
+        session.add(RunRow(started_by="somebody", host="gone", pid=1))
+        session.add(RunRow(started_by="somebody", host="gone", pid=1, state="done"))
+    # A lock file without its owner is no lock.
+    (index.home / "index.lock").write_text("")
+    await index.sync(FILES)
+    async with index.db.read() as session:
+        runs = (await session.exec(select(RunRow).order_by(col(RunRow.id)))).all()
+    assert [r.state for r in runs] == ["abandoned", "done", "done"]
+    assert runs[-1].release_id == 1
+    assert runs[-1].report["added"] == 2
+    assert isinstance(runs[-1].finished_at, datetime)
+
+
+async def test_a_run_that_fails_says_so_and_the_release_before_it_serves(index: Index) -> None:
+    await index.sync(FILES)
+    before = await content(index)
+
+    def fail() -> None:
+        raise RuntimeError("the embedder broke")
+
+    with pytest.raises(RuntimeError), calls_of(HashEmbedder, "embed", fail):
+        await index.sync({"new.md": "# New\n\nNews."})
+    assert await content(index) == before
+    async with index.db.read() as session:
+        last = (await session.exec(select(RunRow).order_by(col(RunRow.id).desc()))).first()
+    assert last is not None
+    assert (last.state, last.message) == ("failed", "RuntimeError")
+    assert (await index.sync()).added == 1
+
+
+async def test_files_of_a_killed_run_that_are_gone_since_are_forgotten(index: Index) -> None:
+    await index.sync(FILES)
+
+    def fail() -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError), calls_of(HashEmbedder, "embed", fail):
+        await index.sync({"brief.md": "# Brief\n\nShort-lived."})
+    assert (await states(index))["brief.md"] == "pending"
+    report = await index.sync({"brief.md": None})
+    assert (report.release, report.removed) == (1, 0)
+    assert "brief.md" not in await states(index)
+
+
+async def test_a_run_keeps_the_ledger_of_what_embedding_cost(index: Index) -> None:
+    parts = index.parts
+    parts.calls.append(Attempt(feature="embed_index", kind="embedding", model_asked="m", tokens_in=7, cost_nano=70))
+    put(index.folder, FILES)
+    await ingest.sync(parts, [index.source])
+    async with index.db.read() as session:
+        rows = (await session.exec(select(UsageRow))).all()
+    assert [(r.segment, r.tokens_in, r.cost_nano) for r in rows] == [("indexing", 7, 70)]
+
+
+async def test_hostile_names_and_times_stop_nothing(index: Index) -> None:
+    put(index.folder, {"x' OR '1'='1.md": HOLIDAY, "a\nb.md": TRAVEL, "ü" * 100 + ".md": HOLIDAY, "far.md": TRAVEL})
+    os.utime(index.folder / "far.md", (1e14, 1e14))
+    for raw in (b"\xff.md", b"\xfe.md"):
+        Path(os.fsdecode(os.fsencode(index.folder) + b"/" + raw)).write_text("x")
+    report = await index.sync()
+    assert report.added == 4
+    assert [f["reason"] for f in report.failed] == ["its name is not valid text; rename it"] * 2
+    assert (await index.sync()).unchanged == 4
+
+
+async def test_after_going_back_a_run_brings_the_index_to_what_the_sources_hold(index: Index) -> None:
+    await index.sync(FILES)
+    await index.sync({"holiday.md": HOLIDAY.replace("thirty", "forty")})
+    newest = await content(index)
+    await release.activate(index.db, index.store, 1, "ada")
+    assert await content(index) != newest
+    report = await index.sync()
+    assert (report.release, report.embedded) == (2, 0)
+    assert await content(index) == newest
+    await release.activate(index.db, index.store, 1, "ada")
+    report = await index.sync({"new.md": "# New\n\nNews."})
+    texts = [p.text for p in (await index.knowledge.search(asker(), "holiday", 5)).passages]
+    assert any("forty" in t for t in texts)
+    assert (report.documents, report.added) == (3, 1)
+
+
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from assistant.database.engine import Database
+from tests.index.conftest import Index
+async def main():
+    home = Path(sys.argv[1])
+    db = Database(f"sqlite+aiosqlite:///{home / 'assistant.db'}")
+    print("began", flush=True)
+    await Index(home, db).sync()
+    await db.close()
+asyncio.run(main())
+"""
+
+
+async def _started(home: Path, before: str = "") -> asyncio.subprocess.Process:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", before + SCRIPT, str(home), stdout=-1, stderr=-1, cwd=Path(__file__).parents[2]
+    )
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"began\n"
+    return child
+
+
+async def test_a_run_killed_at_any_moment_leaves_the_old_release_or_the_new_one_whole(
+    index: Index, tmp_path: Path
+) -> None:
+    first = {f"{n}.md": f"# Page {n}\n\nThe old text of page {n}." for n in range(30)}
+    await index.sync(first)
+    old = await content(index)
+    put(index.folder, {f"{n}.md": f"# Page {n}\n\nThe new text of page {n}." for n in range(20)})
+    put(index.folder, {"29.md": None, "30.md": "# Page 30\n\nOne more."})
+    await index.db.close()
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(index.home, undisturbed, ignore=shutil.ignore_patterns("undisturbed"))
+    other = Index(undisturbed, type(index.db)(f"sqlite+aiosqlite:///{undisturbed / 'assistant.db'}"))
+    began = time.monotonic()
+    child = await _started(undisturbed)
+    took = time.monotonic()
+    assert await child.wait() == 0
+    took, imports = time.monotonic() - took, took - began
+    assert imports > 0
+    new = await content(other)
+    await other.db.close()
+    assert new != old
+    for moment in sorted(random.Random(7).uniform(0, took) for _ in range(6)):
+        child = await _started(index.home)
+        await asyncio.sleep(moment)
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL)
+        await child.wait()
+        assert await content(index) in {old, new}
+    assert (await index.sync()).failed == []
+    assert await content(index) == new
+    assert set(await states(index)) == {f"{n}.md" for n in range(31)}
+
+
+async def test_a_full_disk_ends_a_run_with_a_clear_error_and_the_old_release_serves(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.sync(FILES)
+    before = await content(index)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    text = " ".join(str(n) for n in range(40_000))
+    put(index.folder, {"large.md": f"# Large\n\n{text}"})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        with pytest.raises(ReleaseError, match="no room on the disk"):
+            await index.sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert await content(index) == before
+    assert (await index.sync()).added == 1
+
+
+async def test_a_document_deleted_from_sql_while_a_run_goes_on_is_written_whole(index: Index) -> None:
+    await index.sync(FILES)
+    async with index.db.write() as session:
+        await session.exec(update(DocumentRow).where(col(DocumentRow.path) == "holiday.md").values(state="failed"))
+    report = await index.sync({"holiday.md": HOLIDAY + "\n\nMore."})
+    assert report.added == 1
