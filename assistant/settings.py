@@ -73,7 +73,6 @@ _TYPES = {
     "float_type": "must be a number, without quotes",
     "bool_type": "must be true or false, without quotes",
     "string_type": "must be text in quotes",
-    "path_type": "must be a path in quotes",
     "list_type": "must be a list, written in [ ]",
     "model_type": "must be a section of its own",
     "model_attributes_type": "must be a section of its own",
@@ -384,17 +383,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _from_here(settings: Settings, base: Path) -> Settings:
     """The same, with every relative path under the folder of the file it stands in."""
+
+    def under(path: Path | str) -> Path:
+        return base / os.path.expanduser(path)
+
     uri = settings.index.uri
-    if uri and "://" not in uri:
-        uri = str(base / Path(uri).expanduser())
     return settings.model_copy(
         update={
-            "data": base / settings.data.expanduser(),
-            "models_dir": base / settings.models_dir.expanduser(),
-            "prompts_dir": base / settings.prompts_dir.expanduser(),
-            "cases": base / settings.cases.expanduser() if settings.cases else None,
-            "sources": [s.model_copy(update={"path": base / s.path.expanduser()}) for s in settings.sources],
-            "index": settings.index.model_copy(update={"uri": uri}),
+            "data": under(settings.data),
+            "models_dir": under(settings.models_dir),
+            "prompts_dir": under(settings.prompts_dir),
+            "cases": under(settings.cases) if settings.cases else None,
+            "sources": [s.model_copy(update={"path": under(s.path)}) for s in settings.sources],
+            "index": settings.index.model_copy(update={"uri": str(under(uri)) if uri and "://" not in uri else uri}),
         }
     )
 

@@ -126,12 +126,13 @@ def read(root: Path, path: str, limit: int) -> bytes:
 def _read_once(full: Path, limit: int) -> tuple[os.stat_result, bytes, os.stat_result]:
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise ParseError(f"cannot be opened: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ParseError(f"cannot be opened: {getattr(error, 'strerror', 'its name is not valid')}") from error
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(handle)
+        raise ParseError("not a regular file")
     with os.fdopen(handle, "rb") as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise ParseError("not a regular file")
         try:
             data = file.read(limit + 1)
         except OSError as error:

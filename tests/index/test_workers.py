@@ -81,7 +81,7 @@ async def test_workers_end_with_their_context() -> None:
         assert started
     deadline = time.monotonic() + 5
     while any(psutil.pid_exists(p) for p in started) and time.monotonic() < deadline:
-        time.sleep(0.05)  # noqa: ASYNC251 - nothing else runs
+        time.sleep(0.05)
     # What multiprocessing keeps to watch over its resources is no worker.
     left = [p for p in started if psutil.pid_exists(p) and "spawn_main" in " ".join(psutil.Process(p).cmdline())]
     assert left == []

@@ -1,0 +1,270 @@
+"""One turn, from the question to the stored answer, with a real index, a real database and a provider that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from assistant.chat import guard, prompts
+from assistant.chat.engine import KnowledgeChatEngine, Services
+from assistant.chat.models import Models
+from assistant.chat.turns import Turns
+from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Verdict
+from assistant.errors import NotFoundError
+from assistant.memory import people, threads
+from assistant.ops import usage
+from assistant.settings import PROJECT, Settings
+from tests.chat.conftest import Provider
+from tests.index.conftest import Index, db, in_process, index, migrated_file
+
+__all__ = ["db", "in_process", "index", "migrated_file"]
+
+FILES = {
+    "leave.md": "# Leave policy\n\nEvery employee has 28 days of vacation a year. Unused vacation days lapse on 31 March.\n",
+    "laptops.md": "# Laptop policy\n\nLaptops are replaced after four years. Mara Lindt signs off every laptop.\n",
+    "finance/budget.md": "# Budget\n\nThe secret budget for the moon project is 900 dollars.\n",
+}
+# The test's embedder only hashes words, so the fitted thresholds do not fit it.
+LENIENT = {"answer_threshold": 0.12, "weak_threshold": 0.10}
+
+
+class Office:
+    """An installation with three documents, two people and whatever models a test wants."""
+
+    def __init__(self, index: Index, ada: Asker, fin: Asker) -> None:
+        self.index, self.ada, self.fin = index, ada, fin
+        self.settings = Settings(company="Lindt & Co").model_copy(
+            update={"chat": Settings().chat.model_copy(update=LENIENT)}
+        )
+
+    def services(self, models: Settings | None = None, **chat: Any) -> Services:
+        settings = self.settings.model_copy(
+            update={
+                "models": (models or self.settings).models,
+                "chat": self.settings.chat.model_copy(update=chat),
+            }
+        )
+        return Services(
+            settings=settings,
+            db=self.index.db,
+            knowledge=self.index.knowledge,
+            models=Models(settings),
+            prompts=prompts.load(PROJECT / "prompts"),
+            rate=guard.RateLimit(settings.chat.questions_per_minute),
+            owner="test",
+        )
+
+    async def ask(
+        self, services: Services, question: str, who: Asker | None = None, thread: str = ""
+    ) -> tuple[Answer, list[Event]]:
+        engine = KnowledgeChatEngine(services, who or self.ada, thread or str(uuid4()))
+        events = [e async for e in engine.turn(question, str(uuid4()), str(uuid4()))]
+        assert isinstance(events[-1], Final)
+        return events[-1].answer, events
+
+
+@pytest.fixture
+async def office(index: Index, in_process: None) -> AsyncIterator[Office]:
+    index.restrict(finance=["finance"])
+    await index.sync(FILES)
+    ada = people.asker_of(await people.add(index.db, "ada@example.test"))
+    fin = people.asker_of(await people.add(index.db, "fin@example.test", groups=["finance"]))
+    yield Office(index, ada, fin)
+
+
+def shown(events: list[Event]) -> str:
+    """What stands on the screen at the end."""
+    text = ""
+    for event in events:
+        if isinstance(event, Restart):
+            text = ""
+        elif isinstance(event, Delta):
+            text += event.text
+    return text
+
+
+async def test_an_answer_quotes_the_document_and_its_citations_resolve(office: Office) -> None:
+    answer, events = await office.ask(office.services(), "How many vacation days has every employee?")
+    assert not answer.abstained
+    assert "28 days of vacation" in answer.text
+    assert shown(events) == answer.text
+    assert [c.document for c in answer.citations][:1] == ["leave.md"]
+    for citation in answer.citations:
+        found = await office.index.knowledge.passage(office.ada, citation.passage)
+        assert found.passage.text == citation.quote
+
+
+async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "How many vacation days has every employee?")
+    receipt = await threads.receipt(office.index.db, office.ada, answer.id)
+    assert receipt == answer.receipt
+    names = [s.name for s in receipt.steps]
+    assert names == [
+        "open", "guard", "recall", "rewrite", "cache", "retrieve", "decide", "route", "generate", "verify",
+    ]  # fmt: skip
+    assert all(s.ms >= 0 for s in receipt.steps)
+    assert receipt.release == 1
+    assert receipt.decision.level is Level.ANSWERED
+    assert [a.provider for a in receipt.attempts][-1] == "builtin"
+    assert all(c.verdict is Verdict.SUPPORTED for c in receipt.verification)
+    rows = await usage.summary(office.index.db, "feature")
+    assert sum(r["cost_nano"] for r in rows) == receipt.cost_nano
+
+
+async def test_nothing_relevant_is_declined_with_the_nearest_documents_and_nothing_is_generated(
+    office: Office, provider: Provider
+) -> None:
+    services = office.services(provider.settings("ok"), answer_threshold=0.99, weak_threshold=0.98)
+    answer, _ = await office.ask(services, "Who won the table tennis tournament?")
+    assert answer.abstained
+    assert answer.citations == ()
+    assert "do not answer this" in answer.text
+    assert f"](/documents/{answer.nearest[0].document_id})" in answer.text
+    assert provider.calls == {}
+
+
+async def test_hidden_documents_are_neither_retrieved_nor_named(office: Office) -> None:
+    services = office.services()
+    answer, _ = await office.ask(services, "What is the secret budget for the moon project?")
+    whole = answer.model_dump_json()
+    assert "900" not in whole
+    assert "budget.md" not in whole
+    allowed, _ = await office.ask(services, "What is the secret budget for the moon project?", office.fin)
+    assert "900 dollars" in allowed.text
+
+
+async def test_a_follow_up_is_searched_with_its_thread(office: Office) -> None:
+    services, thread = office.services(), str(uuid4())
+    await office.ask(services, "When is a laptop replaced?", thread=thread)
+    answer, _ = await office.ask(services, "and who signs that off?", thread=thread)
+    assert answer.receipt.fused_with[0] == "When is a laptop replaced?"
+    assert answer.receipt.passages[0].document == "laptops.md"
+    assert "Mara Lindt" in answer.text
+
+
+async def test_where_there_is_a_small_model_a_follow_up_is_rewritten(office: Office, provider: Provider) -> None:
+    provider.reply = '{"question": "When do unused vacation days lapse?", "standalone": false}'
+    services, thread = office.services(provider.settings("ok", tier="small")), str(uuid4())
+    await office.ask(services, "How many vacation days has every employee?", thread=thread)
+    answer, _ = await office.ask(services, "and when do they lapse?", thread=thread)
+    assert answer.receipt.searched == "When do unused vacation days lapse?"
+    assert [p.name for p in answer.receipt.prompts] == ["rewrite", "answer"]
+    assert {a.feature for a in answer.receipt.attempts} == {"rewrite", "embed_query", "answer"}
+
+
+async def test_a_models_answer_streams_with_resolving_citations_only(office: Office, provider: Provider) -> None:
+    provider.reply = (
+        "Every employee has 28 days of vacation a year [1]. They lapse in May [9]. See [x](http://evil.example)."
+    )
+    answer, events = await office.ask(office.services(provider.settings("ok")), "How many vacation days?")
+    assert shown(events) == answer.text
+    assert "[9]" not in answer.text
+    assert "evil" not in answer.text
+    assert [c.n for c in answer.citations] == [1]
+    assert answer.receipt.prompts[0].name == "answer"
+    assert answer.receipt.cost_nano > 0
+
+
+async def test_a_provider_that_breaks_off_is_replaced_by_a_marked_clean_restart(
+    office: Office, provider: Provider
+) -> None:
+    answer, events = await office.ask(office.services(provider.settings("cut", "ok")), "How many vacation days?")
+    assert sum(isinstance(e, Restart) for e in events) == 1
+    assert shown(events) == answer.text == provider.reply
+    assert answer.receipt.restarts == 1
+    assert [a.outcome for a in answer.receipt.attempts if a.feature == "answer"][-1] == "ok"
+
+
+async def test_a_spent_budget_still_answers_with_quotations(office: Office, provider: Provider) -> None:
+    services = office.services(provider.settings("ok"), dollars_per_person_day=0.0)
+    answer, _ = await office.ask(services, "How many vacation days has every employee?")
+    assert "28 days" in answer.text
+    assert provider.calls == {}
+
+
+async def test_a_refused_question_is_kept_and_answered_with_a_sentence(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "x" * 5_000)
+    assert "5,000 characters" in answer.text
+    opened = await threads.reopen(office.index.db, office.ada, answer.thread)
+    assert [m.text for m in opened.messages] == ["x" * 5_000, answer.text]
+
+
+async def test_without_an_index_it_says_so_and_keeps_the_question(index: Index) -> None:
+    ada = people.asker_of(await people.add(index.db, "ada@example.test"))
+    office = Office(index, ada, ada)
+    answer, _ = await office.ask(office.services(), "How many vacation days?")
+    assert "no index" in answer.text
+    assert answer.abstained
+
+
+async def test_thanks_need_no_search(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "Thanks a lot!")
+    assert answer.receipt.passages == ()
+    assert not answer.abstained
+
+
+async def test_somebody_elses_thread_is_refused_before_anything_is_stored(office: Office) -> None:
+    services = office.services()
+    answer, _ = await office.ask(services, "How many vacation days has every employee?")
+    with pytest.raises(NotFoundError):
+        await office.ask(services, "and me?", office.fin, thread=answer.thread)
+    assert len((await threads.reopen(office.index.db, office.ada, answer.thread)).messages) == 2
+
+
+async def test_a_stopped_answer_is_kept_as_far_as_it_was_shown(office: Office, provider: Provider) -> None:
+    provider.pause_s = 0.1
+    provider.reply = "Every employee has 28 days of vacation a year [1]. " * 5
+    turns = Turns(office.services(provider.settings("ok")))
+    thread = str(uuid4())
+    turn = turns.start(office.ada, thread, str(uuid4()), str(uuid4()), "How many vacation days?")
+    seen: list[Event] = []
+    async for event in turn.events():
+        seen.append(event)
+        if isinstance(event, Delta):
+            turn.stop()
+    assert isinstance(seen[-1], Final)
+    assert seen[-1].answer.receipt.outcome == "stopped"
+    messages = (await threads.reopen(office.index.db, office.ada, thread)).messages
+    assert messages[-1].state == "stopped"
+    assert 0 < len(messages[-1].text) < len(provider.reply)
+    await asyncio.sleep(0)
+    assert turns.running(thread) is None
+
+
+async def test_whoever_follows_late_sees_the_answer_from_its_start(office: Office, provider: Provider) -> None:
+    provider.pause_s = 0.03
+    turns = Turns(office.services(provider.settings("ok")))
+    turn = turns.start(office.ada, str(uuid4()), str(uuid4()), str(uuid4()), "How many vacation days?")
+    async for event in turn.events():
+        if isinstance(event, Delta):
+            break
+    late = [e async for e in turn.events()]
+    assert shown(late) == provider.reply
+
+
+async def test_closing_the_server_marks_running_answers_as_interrupted(office: Office, provider: Provider) -> None:
+    provider.pause_s = 0.2
+    turns = Turns(office.services(provider.settings("ok")))
+    thread = str(uuid4())
+    turn = turns.start(office.ada, thread, str(uuid4()), str(uuid4()), "How many vacation days?")
+    async for event in turn.events():
+        if isinstance(event, Delta):
+            break
+    await turns.close()
+    assert (await threads.reopen(office.index.db, office.ada, thread)).messages[-1].state == "interrupted"
+
+
+async def test_llama_index_can_drive_it_as_any_chat_engine(office: Office) -> None:
+    engine = KnowledgeChatEngine(office.services(), office.ada, str(uuid4()))
+    reply = await engine.achat("How many vacation days has every employee?")
+    assert "28 days" in reply.response
+    stream = await engine.astream_chat("When do unused vacation days lapse?")
+    text = "".join([t async for t in stream.async_response_gen()])
+    assert "31 March" in text
+    assert [m.role for m in engine.chat_history] == ["user", "assistant", "user", "assistant"]
+    engine.reset()
+    assert engine.chat_history == []

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llama_index.core.schema import QueryBundle
+
+from assistant.errors import NotFoundError
+from assistant.index import release
+from assistant.index.embed import MiniLM
+from assistant.index.parse import parse
+from assistant.index.retrieve import ThreadQuery, fuse, normalised, of_pieces, passage_of, pieces
+from tests.index.conftest import Index, asker
+
+pytestmark = pytest.mark.usefixtures("in_process")
+scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 50, allow_subnormal=False), max_size=8)
+
+
+@given(scores)
+def test_normalised_scores_lie_between_nothing_and_one_and_keep_their_order(found: dict[str, float]) -> None:
+    for floor in (None, 0.0):
+        out = normalised(found, floor)
+        assert out.keys() == found.keys()
+        assert all(0 <= v <= 1 for v in out.values())
+        assert not out or max(out.values()) == 1
+        for a, score in found.items():
+            assert all(out[a] >= out[b] for b, other in found.items() if score > other)
+
+
+def test_a_lone_hit_counts_in_full_and_the_zero_of_bm25_is_nothing() -> None:
+    assert normalised({"a": 0.2}) == {"a": 1.0}
+    assert normalised({"a": 3.0, "b": 3.0}) == {"a": 1.0, "b": 1.0}
+    assert normalised({"a": 4.0, "b": 2.0, "c": 0.0}, 0.0) == {"a": 1.0, "b": 0.5, "c": 0.0}
+    assert normalised({"a": 4.0, "b": 2.0}) == {"a": 1.0, "b": 0.0}
+    assert normalised({}) == {}
+
+
+@given(scores, scores)
+def test_fusing_adds_what_any_list_has(one: dict[str, float], two: dict[str, float]) -> None:
+    out = fuse([(one, 0.5), (two, 2.0)])
+    assert out.keys() == one.keys() | two.keys()
+    for key, value in out.items():
+        assert value == pytest.approx(0.5 * one.get(key, 0.0) + 2.0 * two.get(key, 0.0))
+
+
+def test_a_long_question_counts_by_its_mean_and_its_best_piece() -> None:
+    assert of_pieces([{"a": 0.3}]) == {"a": 0.3}
+    # What a list does not reach counts there as its last.
+    assert of_pieces([{"a": 0.8, "b": 0.2}, {"b": 0.6}]) == {"a": pytest.approx(0.75), "b": pytest.approx(0.5)}
+    assert pieces("a few words") == ["a few words"]
+    long = " ".join(f"w{n}" for n in range(130))
+    assert " ".join(pieces(long)) == long
+    assert len(pieces(long * 50)) <= 12
+
+
+BOOK = {
+    "leave/holiday.md": "# Holiday\n\nEmployees take thirty days of holiday. Days are requested in the portal.",
+    "leave/interns.md": "# Interns\n\nInterns take twelve days.",
+    "it/interns.md": "# Interns and laptops\n\nInterns bring no laptop; they borrow one.",
+    "it/laptops.md": "# Laptops\n\nLaptops are replaced after four years.",
+}
+
+
+async def test_a_follow_up_finds_what_its_own_words_do_not(index: Index) -> None:
+    await index.sync(BOOK)
+    alone = await index.knowledge.search(asker(), "and how many for them?", 1)
+    threaded = await index.knowledge.search(
+        asker(), "and how many for them?", 1, before=[("holiday days requested in the portal", 1.0)]
+    )
+    assert threaded.passages[0].document == "leave/holiday.md"
+    assert [p.document for p in alone.passages] != ["leave/holiday.md"]
+    # Blank texts and texts without weight change nothing.
+    same = await index.knowledge.search(asker(), "laptops", 3, before=[("  ", 1.0), ("holiday", 0.0)])
+    assert same.passages == (await index.knowledge.search(asker(), "laptops", 3)).passages
+
+
+async def test_a_passage_carries_its_exact_text_and_place(index: Index) -> None:
+    source = "# Rules\n\n## Travel\n\n" + "Trains are booked early. " * 40 + "\n\n## Food\n\n" + "Soup is free. " * 80
+    await index.sync({"rules.md": source})
+    parsed = parse("rules.md", source.encode())
+    found = await index.knowledge.search(asker(), "soup", 2)
+    assert found.passages
+    for p in found.passages:
+        assert p.text == parsed.text[p.place.start : p.place.end]
+        assert p.text_hash == hashlib.sha256(p.text.encode()).hexdigest()[:16]
+        assert (p.document, p.title) == ("rules.md", "Rules")
+    assert found.passages[0].place.headings == ("Food",)
+    assert found.passages[0].place.label() == "Food"
+
+
+async def test_a_passage_is_shown_in_its_surroundings_without_saying_anything_twice(index: Index) -> None:
+    lines = [f"Line {n} of the long document says its number {n} once." for n in range(120)]
+    await index.sync({"long.md": "# Long\n\n" + "\n\n".join(lines)})
+    _, table = await release.open_active(index.db, index.store)
+    rows = sorted([r async for r in table.rows(["id", "start"])], key=lambda r: r["start"])
+    assert len(rows) > 5
+    shown = [await index.knowledge.passage(asker(), r["id"]) for r in rows]
+    assert (shown[0].before, shown[-1].after) == ("", "")
+    text = parse("long.md", ("# Long\n\n" + "\n\n".join(lines)).encode()).text
+    for s in shown:
+        for line in lines:
+            assert (s.before + s.passage.text + s.after).count(line) <= 1
+        assert text.startswith(s.passage.text, s.passage.place.start)
+        assert s.before == "" or text.find(s.before[-100:]) < s.passage.place.start
+        assert s.after == "" or text.find(s.after[:100]) >= s.passage.place.end
+        assert len(s.before) <= 700 >= len(s.after)
+    middle = shown[3]
+    assert middle.before.rstrip().endswith(text[: middle.passage.place.start].rstrip()[-60:])
+    assert middle.after.lstrip().startswith(text[middle.passage.place.end :].lstrip()[:60])
+
+
+async def test_passages_of_a_swept_release_are_looked_for_in_the_active_one(index: Index) -> None:
+    await index.sync(BOOK)
+    passage = (await index.knowledge.search(asker(), "laptops replaced", 1)).passages[0]
+    for n in range(4):
+        await index.sync({"news.md": f"# News\n\nNumber {n}."})
+    assert (await index.knowledge.passage(asker(), passage.id, 1)).passage.text == passage.text
+    assert (await index.knowledge.passage(asker(), passage.id, 4)).passage.text == passage.text
+    assert (await index.knowledge.passage(asker(), passage.id, 999)).passage.text == passage.text
+    with pytest.raises(NotFoundError):
+        await index.knowledge.passage(asker(), "x' OR '1'='1", 4)
+
+
+async def test_one_document_does_not_fill_the_list(index: Index) -> None:
+    long = "# Laptops in full\n\n" + "\n\n".join(f"## Part {n}\n\n" + "Laptops again. " * 70 for n in range(8))
+    await index.sync({**BOOK, "it/full.md": long})
+    found = await index.knowledge.search(asker(), "laptops", 5)
+    documents = [p.document for p in found.passages]
+    assert documents.count("it/full.md") <= 2
+    assert len(set(documents)) >= 3
+    assert [n.document for n in found.nearest] == list(dict.fromkeys(documents))
+
+
+async def test_signals_tell_a_question_of_the_documents_from_a_foreign_one(index: Index) -> None:
+    await index.sync(BOOK)
+    own = (await index.knowledge.search(asker(), "How many days of holiday do employees take?", 3)).signals
+    foreign = (await index.knowledge.search(asker(), "Which volcano erupted near Naples?", 3)).signals
+    assert own["coverage"] > 0.9
+    assert foreign["coverage"] < 0.2
+    assert foreign["unknown"] > 0.8
+    assert all(-0.001 <= own[k] <= 1.001 for k in own if k not in {"vector", "sentence"})
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "   ", "?!", "\x00", "a" * 20_000, "👍🏽", "x' OR '1'='1", '"unclosed', "\ud800", "مرحبا", "NEAR(a b)"],
+)
+async def test_no_question_breaks_the_search(index: Index, query: str) -> None:
+    await index.sync(BOOK)
+    assert len((await index.knowledge.search(asker(), query, 3)).passages) <= 3
+
+
+async def test_the_retriever_gives_llama_index_the_same_passages(index: Index) -> None:
+    await index.sync(BOOK)
+    retriever = index.knowledge.retriever(asker(), 3)
+    nodes = await retriever.aretrieve(QueryBundle("laptops"))
+    assert tuple(passage_of(n) for n in nodes) == retriever.found.passages
+    threaded = await retriever.aretrieve(ThreadQuery("and them?", before=(("thirty days of holiday", 1.0),)))
+    assert threaded[0].node.metadata["document"] == "leave/holiday.md"
+
+
+async def test_the_file_of_a_document_is_handed_out_only_from_its_source(index: Index) -> None:
+    await index.sync(BOOK)
+    passage = (await index.knowledge.search(asker(), "laptops replaced", 1)).passages[0]
+    original = await index.knowledge.original(asker(), passage.document_id)
+    assert original.path == (index.folder / "it/laptops.md").resolve()
+    assert (original.title, original.media_type) == ("Laptops", "text/markdown")
+    original.path.unlink()
+    with pytest.raises(NotFoundError):
+        await index.knowledge.original(asker(), passage.document_id)
+
+
+async def test_the_model_that_ships_finds_by_meaning(index: Index, minilm: MiniLM) -> None:
+    index.embedder = minilm  # type: ignore[assignment]
+    await index.sync(BOOK)
+    found = await index.knowledge.search(asker(), "vacation entitlement of staff", 2)
+    assert found.passages[0].document == "leave/holiday.md"
+    assert sum(v * v for v in (await minilm.embed(["a"]))[0]) == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.index.parse import Page, Parsed, parse
+from assistant.index.split import split
+
+words = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Z")), min_size=1, max_size=14)
+sentence = st.lists(words, min_size=1, max_size=25).map(lambda ws: " ".join(ws) + ".")
+prose = st.lists(sentence, min_size=1, max_size=12).map(" ".join)
+long_word = st.integers(1, 9_000).map(lambda n: "x" * n)
+parts = st.one_of(
+    st.tuples(st.just("heading"), sentence, st.integers(1, 6)),
+    st.tuples(st.just("text"), prose | long_word, st.just(0)),
+    st.tuples(st.just("code"), st.lists(sentence, min_size=1, max_size=30).map("\n".join), st.just(0)),
+    st.tuples(st.just("page"), st.just(""), st.integers(1, 99)),
+    st.tuples(st.just("sheet"), st.sampled_from(["", "One", "Two"]), st.just(0)),
+    st.tuples(st.just("table"), prose, st.integers(1, 30)),
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Parsed:
+    page = Page()
+    for kind, text, number in draw(st.lists(parts, max_size=25)):
+        if kind == "page":
+            page.page = number
+        elif kind == "sheet":
+            page.sheet = text or None
+        elif kind == "table":
+            page.table([["Name", "Value"], *([f"row{n}", text[:200]] for n in range(number))])
+        else:
+            page.add(text, kind, number)
+    return page.done("text/plain", "")
+
+
+@settings(max_examples=120, deadline=None)
+@given(parsed=documents(), limit=st.integers(40, 300), overlap=st.integers(0, 60))
+def test_passages_are_exact_cover_everything_and_stay_short(parsed: Parsed, limit: int, overlap: int) -> None:
+    chunks = split(parsed, limit, overlap)
+    covered = bytearray(len(parsed.text))
+    for chunk in chunks:
+        place = chunk.place
+        assert chunk.text == parsed.text[place.start : place.end]
+        assert chunk.text.strip()
+        assert chunk.indexed.endswith(chunk.text)
+        assert len(chunk.text.split()) <= 2 * limit
+        assert len(chunk.text) <= 2 * limit * 14 or len(chunk.text.split()) > 1
+        covered[place.start : place.end] = b"\x01" * (place.end - place.start)
+    for block in parsed.blocks:
+        if block.kind != "heading":
+            missing = [i for i in range(block.start, block.end) if not covered[i] and not parsed.text[i].isspace()]
+            assert missing == []
+    starts = [c.place.start for c in chunks]
+    assert starts == sorted(starts)
+
+
+def test_a_passage_knows_its_headings_and_is_found_by_them() -> None:
+    parsed = parse("rules.md", b"# Rules\n\n## Travel\n\n### Trains\n\nSecond class.\n\n## Food\n\nSoup.")
+    chunks = split(parsed, 40, 0)
+    assert parsed.title == "Rules"
+    (travel,) = [c for c in chunks if "Second class" in c.text]
+    assert travel.place.headings[:2] == ("Travel", "Trains") or travel.place.headings == ("Travel",)
+    assert travel.indexed.startswith("Rules\nTravel")
+
+
+def test_sections_of_some_length_are_apart_and_a_heading_goes_with_its_text() -> None:
+    body = " ".join(f"word{n}" for n in range(60)) + "."
+    parsed = parse("a.md", f"# One\n\n{body}\n\n# Two\n\n{body}".encode())
+    first, second = split(parsed, 80, 20)
+    assert first.text.startswith("One")
+    assert second.text.startswith("Two\n\nword0")
+    assert (first.place.headings, second.place.headings) == ((), ("Two",))
+
+
+def test_rows_far_down_a_table_keep_their_column_names() -> None:
+    table = "Name;Price;Note\n" + "\n".join(f"Part {n};{n}.50;made of steel number {n}" for n in range(100))
+    parsed = parse("prices.csv", table.encode())
+    chunks = split(parsed, 60, 10)
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert "Name | Price | Note" in chunk.indexed
+    assert "Name: Part 99 | Price: 99.50" in chunks[-1].text
+
+
+def test_neighbours_share_words_only_within_a_section() -> None:
+    sentences = "\n\n".join(f"Sentence number {n} stands here." for n in range(40))
+    chunks = split(parse("a.txt", sentences.encode()), 50, 12)
+    shared = [max(0, a.place.end - b.place.start) for a, b in itertools.pairwise(chunks)]
+    assert all(shared)
+    assert all(s < 100 for s in shared)
+
+
+def test_a_document_of_headings_only_is_one_passage_and_an_empty_one_has_none() -> None:
+    assert [c.text for c in split(parse("a.md", b"# Only a title"), 100, 10)] == ["Only a title"]
+    assert split(parse("a.md", b"  \n"), 100, 10) == []
