@@ -32,8 +32,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):  # noqa: B007 - named in the error
                 if line.strip():
-                    yield json.loads(line)
-    except (OSError, ValueError) as error:
+                    record = json.loads(line)
+                    if "_id" not in record or "text" not in record:
+                        raise ValueError("a record needs _id and text")
+                    yield record
+    except (OSError, ValueError, TypeError) as error:
         where = f"{path}" if isinstance(error, OSError) else f"{path}:{number}"
         raise InputError(f"{where}: not readable as JSON lines.", "Give a folder in the BEIR layout.") from error
 

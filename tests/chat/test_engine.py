@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +23,7 @@ from tests.index.conftest import Index, db, in_process, index, migrated_file
 __all__ = ["db", "in_process", "index", "migrated_file"]
 
 FILES = {
-    "leave.md": "# Leave policy\n\nEvery employee has 28 days of vacation a year. Unused vacation days lapse on 31 March.\n",
+    "leave.md": "# Leave\n\nEvery employee has 28 days of vacation a year. Unused vacation days lapse on 31 March.\n",
     "laptops.md": "# Laptop policy\n\nLaptops are replaced after four years. Mara Lindt signs off every laptop.\n",
     "finance/budget.md": "# Budget\n\nThe secret budget for the moon project is 900 dollars.\n",
 }
@@ -68,12 +67,12 @@ class Office:
 
 
 @pytest.fixture
-async def office(index: Index, in_process: None) -> AsyncIterator[Office]:
+async def office(index: Index, in_process: None) -> Office:
     index.restrict(finance=["finance"])
     await index.sync(FILES)
     ada = people.asker_of(await people.add(index.db, "ada@example.test"))
     fin = people.asker_of(await people.add(index.db, "fin@example.test", groups=["finance"]))
-    yield Office(index, ada, fin)
+    return Office(index, ada, fin)
 
 
 def shown(events: list[Event]) -> str:

@@ -73,10 +73,10 @@ async def test_migrations_make_exactly_the_tables_of_the_code(empty_url: str) ->
 async def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
     started = [
         subprocess.Popen([sys.executable, "-c", MIGRATE, empty_url], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
+        for _ in range(3)
     ]
     ended = await asyncio.gather(*(asyncio.to_thread(p.communicate) for p in started))
-    assert [p.returncode for p in started] == [0] * 4, [e[1][-500:] for e in ended]
+    assert [p.returncode for p in started] == [0] * 3, [e[1][-500:] for e in ended]
 
 
 async def test_several_starts_in_one_process_may_migrate_at_once(empty_url: str) -> None:

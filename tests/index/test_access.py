@@ -49,7 +49,7 @@ async def test_nobody_finds_opens_or_counts_what_lies_outside_their_groups(index
     for round_ in range(2):
         allowed = {e.match: set(e.groups) for e in index.source.access}
         for who in people:
-            for query in (*rng.sample(WORDS, 3), "paper17 in detail", "papers", "the"):
+            for query in (rng.choice(WORDS), "paper17 in detail"):
                 found = await knowledge.search(who, query, 20)
                 seen = {p.document for p in found.passages} | {n.document for n in found.nearest}
                 assert all(allowed[name] & who.groups for name in seen)
@@ -57,7 +57,7 @@ async def test_nobody_finds_opens_or_counts_what_lies_outside_their_groups(index
             # What a person may read is not thinned out by what they may not.
             whole = await knowledge.search(who, "paper", 60)
             assert {p.document for p in whole.passages} == mine
-            for row in rng.sample(passages, 8):
+            for row in rng.sample(passages, 5):
                 if row["document"] in mine:
                     assert (await knowledge.passage(who, row["id"])).passage.document == row["document"]
                     assert (await knowledge.original(who, row["document_id"])).path.name == row["document"]

@@ -54,8 +54,6 @@ async def test_a_folder_that_lacks_a_part_is_named(folder: Path, missing: str) -
     ("file", "content", "named"),
     [
         ("queries.jsonl", '{"_id": "q1", "text": "a"}\n{cut', "queries.jsonl:2"),
-        ("queries.jsonl", '{"id": "q1"}\n', "queries.jsonl"),
-        ("corpus.jsonl", '["a list"]\n', "corpus.jsonl"),
         ("qrels/test.tsv", "a\tb\tc\n1\t2\t3\n", "test.tsv"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tmuch\n", "test.tsv"),
     ],

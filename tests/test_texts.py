@@ -1,0 +1,152 @@
+"""Every language says the same things, and the code asks for nothing that no language says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from string import Formatter
+
+import pytest
+from jinja2 import Environment, nodes
+
+from assistant.settings import PROJECT, Settings
+from assistant.texts import LANGUAGES, pick, say, section
+
+CODE = PROJECT / "assistant"
+Texts = dict[str, dict[str, str]]
+
+
+def texts(language: str) -> Texts:
+    return tomllib.loads((CODE / "texts" / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+ENGLISH = texts("en")
+SECTIONS = "|".join(ENGLISH)
+KEYS = {f"{part}.{name}" for part, named in ENGLISH.items() for name in named}
+
+# A person whose budget is used up is answered by quoting, and not yet told so.
+SAID_BY_NOTHING_YET = {"chat.over_budget"}
+
+
+def sources() -> Iterator[tuple[str, ast.AST]]:
+    for file in sorted(CODE.rglob("*.py")):
+        yield file.relative_to(PROJECT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def test_the_languages_are_the_files_and_the_choices_of_the_setting() -> None:
+    assert set(LANGUAGES) == {f.stem for f in (CODE / "texts").glob("*.toml")}
+    assert set(Settings.model_json_schema()["$defs"]["ChatSettings"]["properties"]["language"]["enum"]) == set(
+        LANGUAGES
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_the_same_texts_in_the_same_order_with_the_same_blanks_to_fill(language: str) -> None:
+    other = texts(language)
+    assert list(other) == list(ENGLISH)
+    for part, named in ENGLISH.items():
+        assert list(other[part]) == list(named), part
+        for name, text in named.items():
+            assert other[part][name].strip(), f"{part}.{name} is empty"
+            assert placeholders(other[part][name]) == placeholders(text), f"{part}.{name}"
+            assert all(p.isidentifier() for p in placeholders(text)), f"{part}.{name}"
+
+
+def test_months_are_twelve_in_every_language() -> None:
+    assert {len(texts(language)["web"]["months"].split()) for language in LANGUAGES} == {12}
+
+
+def test_every_text_that_the_code_names_exists() -> None:
+    missing = []
+    for file, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if re.fullmatch(rf"({SECTIONS})\.[a-z_]*[a-z]", node.value) and node.value not in KEYS:
+                    missing.append(f"{file}:{node.lineno}: {node.value}")
+            elif isinstance(node, ast.JoinedStr) and node.values and isinstance(node.values[0], ast.Constant):
+                begin = str(node.values[0].value)
+                if re.fullmatch(rf"({SECTIONS})\.[a-z_]*", begin) and not any(k.startswith(begin) for k in KEYS):
+                    missing.append(f"{file}:{node.lineno}: {begin}…")
+    # A setting is named in a sentence now and then, as in chat.passages.
+    named = {f"{part}.{key}" for part in ENGLISH for key in _settings_of(part)}
+    assert [m for m in missing if m.split(": ")[1] not in named] == []
+
+
+def _settings_of(part: str) -> set[str]:
+    found = Settings.model_fields.get(part)
+    return set(found.annotation.model_fields) if found else set()  # type: ignore[union-attr]
+
+
+def test_every_text_is_given_the_values_that_it_has_blanks_for() -> None:
+    wrong = []
+    for file, tree in sources():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"):
+                continue
+            key = node.args[1] if len(node.args) > 1 else None
+            given = {k.arg for k in node.keywords}
+            if isinstance(key, ast.Constant) and None not in given and key.value in KEYS:
+                part, name = str(key.value).split(".")
+                if not placeholders(ENGLISH[part][name]) <= given:
+                    wrong.append(f"{file}:{node.lineno}: {key.value}")
+    assert wrong == []
+
+
+def test_every_text_that_a_template_names_exists_and_is_given_its_values() -> None:
+    wrong, seen = [], 0
+    for file in sorted((CODE / "web/admin/templates").glob("*.html")):
+        for call in Environment(autoescape=True).parse(file.read_text(encoding="utf-8")).find_all(nodes.Call):
+            if not (isinstance(call.node, nodes.Name) and call.node.name == "t"):
+                continue
+            seen += 1
+            # A key put together from parts is not known here.
+            if isinstance(key := call.args[0], nodes.Const):
+                text = ENGLISH["admin"].get(key.value)
+                if text is None or not placeholders(text) <= {k.key for k in call.kwargs}:
+                    wrong.append(f"{file.name}:{call.lineno}: {key.value}")
+    assert wrong == []
+    assert seen > 20
+
+
+def test_no_text_is_left_over_that_nothing_says() -> None:
+    pages = [*CODE.rglob("*.html"), *(PROJECT / "public").glob("*.js")]
+    written = "\n".join(f.read_text(encoding="utf-8") for f in [*CODE.rglob("*.py"), *pages])
+    words = set(re.findall(r"\w+", written))
+    # What is put together from a beginning and a rest: f"web.stage_{name}", and t("state_" ~ state) in a template.
+    begins = set(re.findall(rf'f"(?:{SECTIONS})\.([a-z_]+_)\{{', written)) | set(
+        re.findall(r't\("([a-z_]+_)" ~', written)
+    )
+    left = {k for k in KEYS if (name := k.split(".")[1]) not in words and not name.startswith(tuple(begins))}
+    assert left == SAID_BY_NOTHING_YET
+
+
+def test_a_language_that_we_do_not_speak_is_answered_in_english() -> None:
+    assert say("fr", "chat.stopped") == say("en", "chat.stopped")
+    assert say("../../etc/passwd", "chat.stopped") == say("en", "chat.stopped")
+    assert section("fr", "web") == section("en", "web")
+
+
+def test_an_unknown_text_and_a_missing_value_are_errors_of_the_code() -> None:
+    for key, values in (("chat.nothing", {}), ("nothing.stopped", {}), ("chat.too_long", {"length": 1})):
+        with pytest.raises(KeyError):
+            say("en", key, **values)
+
+
+def test_braces_in_a_value_are_said_as_they_are() -> None:
+    assert "{limit.__class__}" in say("en", "chat.too_long", length="{limit.__class__}", limit=1)
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [("de-DE,de;q=0.9,en;q=0.8", "de"), ("fr, DE", "de"), ("en-GB", "en"), ("", "en"), ("fr", "en"), ("*", "en"),
+     (";;;,,,", "en"), ("x" * 100_000, "en")],
+)  # fmt: skip
+def test_the_first_language_of_the_browser_that_we_speak_is_picked(header: str, language: str) -> None:
+    assert pick(header) == language
+    assert pick("fr", "de") == "de"
