@@ -31,7 +31,7 @@ SECTIONS = "|".join(ENGLISH)
 KEYS = {f"{part}.{name}" for part, named in ENGLISH.items() for name in named}
 
 # A person whose budget is used up is answered by quoting, and not yet told so.
-SAID_BY_NOTHING_YET = {"chat.over_budget"}
+SAID_BY_NOTHING_YET: frozenset[str] = frozenset()
 
 
 def sources() -> Iterator[tuple[str, ast.AST]]:

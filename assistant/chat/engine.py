@@ -23,6 +23,7 @@ from assistant.chat.prompts import Prompt
 from assistant.chat.receipt import Record
 from assistant.database.engine import Database
 from assistant.domain import (
+    NANO,
     Answer,
     Asker,
     Citation,
@@ -211,7 +212,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         shown: list[str],
     ) -> AsyncIterator[Event]:
         with record.step("route") as notes:
-            tier, quoting_only = await self._route()
+            tier, quoting_only, why = await self._route()
             notes.append("built-in quoting" if quoting_only else f"{tier} tier")
         # A model reads the thread before the question; what quotes needs the question before in the question itself.
         leaning = [text for text, _ in search.before[:1]] if quoting_only else []
@@ -225,7 +226,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             question="\n".join([*leaning, search.text]),
         )
         messages = [rendered[0], *self._earlier(window), *rendered[1:]]
-        intro = f"*{say(self._language, 'chat.weak')}*\n\n" if record.decision.level is Level.WEAK else ""
+        before = [why] if why else []
+        if record.decision.level is Level.WEAK:
+            before.append(say(self._language, "chat.weak"))
+        intro = "".join(f"*{sentence}*\n\n" for sentence in before)
         with record.step("generate"):
             call = Call("answer", time.monotonic() + self._s.settings.models.turn_s)
             filtered = CitationFilter(len(found.passages))
@@ -256,15 +260,15 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             finally:
                 record.attempts.extend(call.attempts)
 
-    async def _route(self) -> tuple[Literal["small", "strong"], bool]:
-        """The tier that answers, and whether only quoting is left: no model configured, or no money."""
+    async def _route(self) -> tuple[Literal["small", "strong"], bool, str]:
+        """The tier that answers, whether only quoting is left (no model, or no money), and what to tell of it."""
         models = self._s.models
         if not (models.has("strong") or models.has("small")):
-            return "small", True
+            return "small", True, ""
         spent = await threads.spent_today(self._s.db, self._asker.person_id)
-        if spent >= self._s.settings.chat.dollars_per_person_day * 1e9:
-            return "small", True
-        return "strong" if models.has("strong") else "small", False
+        if spent >= self._s.settings.chat.dollars_per_person_day * NANO:
+            return "small", True, say(self._language, "chat.over_budget")
+        return ("strong" if models.has("strong") else "small"), False, ""
 
     def _earlier(self, window: Sequence[threads.PastTurn]) -> list[ChatMessage]:
         earlier = []

@@ -22,7 +22,7 @@ from sqlmodel import select
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Embedder, Nearest, Passage, Place, Scores
-from assistant.errors import NotFoundError, ReleaseError
+from assistant.errors import NotFoundError, ParseError, ReleaseError
 from assistant.index import access, release
 from assistant.index.sentences import all_stems, spans, stems
 from assistant.index.sources import inside
@@ -177,6 +177,11 @@ class Knowledge:
                 self._opened = await self._open()
             return self._opened
 
+    async def warm(self) -> None:
+        """Load what the first question would wait for. Raises `ReleaseError` when there is no index."""
+        await self._embedder.embed(["warm"])
+        await self.release()
+
     async def _open(self) -> Opened:
         row, table = await release.open_active(self._db, self._store)
         frequency: Counter[str] = Counter()
@@ -202,7 +207,9 @@ class Knowledge:
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         ms: dict[str, float] = {}
         attempts: list[Attempt] = []
-        vectors = await self._vectors([t for t, _ in texts], ms, attempts)
+        # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
+        comparable = opened.row.embedder == self._embedder.fingerprint
+        vectors = await self._vectors([t for t, _ in texts], ms, attempts) if comparable else [[] for _ in texts]
         began = time.monotonic()
         depth = VectorStoreQuery(similarity_top_k=DEPTH)
         results = await asyncio.gather(
@@ -213,7 +220,7 @@ class Knowledge:
         began = time.monotonic()
         listed = iter([dict(zip(r.ids or (), r.similarities or (), strict=True)) for r in results])
         by_text = [next(listed) for _ in texts]
-        by_vector = [of_pieces([next(listed) for _ in vs]) for vs in vectors]
+        by_vector = [of_pieces([next(listed) for _ in vs]) if vs else {} for vs in vectors]
         fused = fuse(
             pair
             for (_, weight), text, vector in zip(texts, by_text, by_vector, strict=True)
@@ -324,7 +331,10 @@ class Knowledge:
             source = await session.get(SourceRow, document.source)
         if source is None:
             raise _gone()
-        path = inside(Path(source.location), document.path)
+        try:
+            path = inside(Path(source.location), document.path)
+        except ParseError as error:
+            raise _gone() from error
         if not path.is_file():
             raise _gone()
         return Original(path, document.title, document.media_type)
@@ -345,7 +355,10 @@ class Knowledge:
             row = (await session.exec(select(ReleaseRow).where(ReleaseRow.id == release_id))).first()
         if row is None or row.state not in release.KEPT_STATES:
             return opened.table
-        return await self._store.open(row.table_name, row.version)
+        try:
+            return await self._store.open(row.table_name, row.version)
+        except ReleaseError:
+            return opened.table
 
 
 class HybridRetriever(BaseRetriever):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assistant.domain import Place
 from assistant.index.parse import Block, Parsed
 
-FINGERPRINT = "split-1"
+FINGERPRINT = "split-2"
 _WORD = re.compile(r"\S+")
 
 
@@ -91,7 +91,8 @@ def _pieces(parsed: Parsed, words: int) -> Iterator[_Piece]:
             yield _Piece(
                 block.start + start,
                 block.start + end,
-                len(text[start:end].split()),
+                # A piece of a word without end counts by its length, or a passage would take any number of them.
+                max(len(text[start:end].split()), (end - start) // 12),
                 headings,
                 block.page,
                 block.sheet,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, update
 from sqlmodel import col, select
@@ -13,7 +14,9 @@ from sqlmodel import col, select
 from assistant.database.engine import Database
 from assistant.database.tables import Message, OutboxRow, Person, ReceiptRow
 from assistant.domain import Receipt, now
-from assistant.ops.trace import Tracer
+
+if TYPE_CHECKING:
+    from assistant.ops.trace import Tracer
 
 log = logging.getLogger(__name__)
 BATCH = 50
@@ -101,11 +104,11 @@ async def forget_old(db: Database, days: int) -> None:
         await session.exec(delete(OutboxRow).where(col(OutboxRow.created_at) < now() - timedelta(days=days)))
 
 
-async def run(db: Database, tracer: Tracer, retention_days: int) -> None:
-    """Deliver for as long as the process runs; cancel to end."""
+async def run(db: Database, tracer: Tracer | None, retention_days: int) -> None:
+    """Deliver for as long as the process runs; cancel to end. Without a tracer items only grow old."""
     while True:
         try:
-            if tracer.on:
+            if tracer is not None and tracer.on:
                 while await deliver_due(db, tracer) == BATCH:
                     pass
             await forget_old(db, retention_days)

@@ -89,7 +89,7 @@ class Front:
             from assistant import bootstrap
             from assistant.web import house, opening, site
 
-            parts = await self._stack.enter_async_context(bootstrap.parts(self._settings))
+            parts = await self._stack.enter_async_context(bootstrap.serving(self._settings))
             house.furnish(parts)
             self._stack.callback(house.furnish, None)
             await opening.mark_cut_answers(parts.db)

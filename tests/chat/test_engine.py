@@ -182,6 +182,7 @@ async def test_a_spent_budget_still_answers_with_quotations(office: Office, prov
     services = office.services(provider.settings("ok"), dollars_per_person_day=0.0)
     answer, _ = await office.ask(services, "How many vacation days has every employee?")
     assert "28 days" in answer.text
+    assert "budget" in answer.text
     assert provider.calls == {}
 
 

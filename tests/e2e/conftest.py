@@ -115,7 +115,8 @@ class Person:
         self.context.close()
 
 
-@pytest.fixture(scope="session")
+# Of the module: Playwright keeps an event loop running, and tests after these need theirs.
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("e2e"))
     made.begin()
@@ -123,7 +124,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         made = start_chromium(playwright)

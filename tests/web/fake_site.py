@@ -34,7 +34,7 @@ def _stub() -> None:
         yield db
         await db.close()
 
-    bootstrap.parts = parts
+    bootstrap.serving = parts
     bootstrap.database = database
     bootstrap.demo_accounts = lambda _: []
     sys.modules["assistant.bootstrap"] = bootstrap
