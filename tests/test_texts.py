@@ -30,7 +30,7 @@ ENGLISH = texts("en")
 SECTIONS = "|".join(ENGLISH)
 KEYS = {f"{part}.{name}" for part, named in ENGLISH.items() for name in named}
 
-# A person whose budget is used up is answered by quoting, and not yet told so.
+# Texts that are there and not said anywhere; each needs a reason.
 SAID_BY_NOTHING_YET: frozenset[str] = frozenset()
 
 
