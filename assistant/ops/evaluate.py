@@ -25,8 +25,8 @@ async def answers(
 ) -> dict[str, Any]:
     """Figures for each kind of case, and the single results.
 
-    `hit@k`: share of answerable cases with an expected document among the documents of the first k passages, before
-    any decision. `facts`: share of answerable cases whose answer contains an accepted string. `citations_resolve`:
+    `hit@k`: share of answerable cases with an expected document among the first k documents, in the order of the
+    passages that were retrieved, before any decision. `facts`: share of answerable cases whose answer contains an accepted string. `citations_resolve`:
     share of all citations that open; null where there are none. `declined`: share of cases it declined.
     """
     results: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -35,7 +35,7 @@ async def answers(
             progress(done, len(cases), case.id)
         answer = await ask(case)
         expected = {d for d in [case.doc, *case.also] if d}
-        documents = [p.document for p in answer.receipt.passages]
+        documents = list(dict.fromkeys(p.document for p in answer.receipt.passages))
         results[case.kind].append(
             {
                 "id": case.id,
