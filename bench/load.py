@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -40,7 +41,7 @@ QUESTIONS = [
 
 
 def row(target: str, users: int, turns: list[dict[str, Any]], cpu: float) -> dict[str, Any]:
-    over = sorted((t["first"] - FIRST_S) * 1000 for t in turns if not t["error"])
+    over = sorted((t["first"] - FIRST_S) * 1000 for t in turns if t["own"])
     return {
         "target": target,
         "users": users,
@@ -50,6 +51,7 @@ def row(target: str, users: int, turns: list[dict[str, Any]], cpu: float) -> dic
         "over_ms_p95": round(over[min(len(over) - 1, int(0.95 * len(over)))]) if over else None,
         "cpu_ms_per_turn": round(cpu * 1000 / max(1, len(turns))),
         "wrong_person": sum(t["wrong"] for t in turns),
+        "without_model": sum(not (t["own"] or t["wrong"] or t["error"]) for t in turns),
         "errors": sorted({t["error"] for t in turns if t["error"]})[:3],
     }
 
@@ -64,8 +66,9 @@ async def people_ask(open_one: Any, users: int, process: psutil.Process) -> tupl
         for n in range(TURNS):
             nonce = f"nonce-{uuid.uuid4().hex[:10]}"
             first, text, error = await ask(f"{rng.choice(QUESTIONS)} {nonce}")
-            wrong = bool(text) and nonce not in text
-            turns.append({"first": first or 0.0, "error": error, "wrong": wrong})
+            # A declined question has no model's word in it; somebody else's word is the fault.
+            seen = set(re.findall(r"nonce-\w+", text))
+            turns.append({"first": first or 0.0, "error": error, "wrong": bool(seen - {nonce}), "own": nonce in seen})
             if n + 1 < TURNS:
                 await asyncio.sleep(min(rng.expovariate(1 / THINK_S), 4 * THINK_S) if THINK_S else 0)
         await close()
