@@ -9,7 +9,6 @@ import os
 import secrets
 import socket
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +172,7 @@ def _add_answering(built: Parts, embedder: Embedder) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Parts]:
-    """What a server runs on: the parts, warm, and the deliveries to Langfuse beside them."""
+    """What a server runs on: the parts, the release opened, and the deliveries to Langfuse beside them."""
     from assistant.ops import outbox
 
     tracer = None
@@ -182,29 +181,16 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
 
         tracer = Tracer(settings)
     async with parts(settings) as built:
-        await _warm(built)
+        # The first question need not wait for the release to be read and checked. The embedder and LiteLLM's first call
+        # would cost 130 MB more of idle memory to save it a second.
+        with contextlib.suppress(ReleaseError):
+            await built.knowledge.release()
         deliveries = asyncio.create_task(outbox.run(built.db, tracer, settings.retention.trace_days), name="deliveries")
         try:
             yield built
         finally:
             deliveries.cancel()
             await asyncio.wait([deliveries])
-
-
-async def _warm(built: Parts) -> None:
-    """Do what the first question would otherwise wait for: open the release, load the embedder, call LiteLLM once."""
-    from llama_index.core.llms import ChatMessage
-
-    from assistant.chat.models import Call
-
-    assert built.services is not None
-    with contextlib.suppress(ReleaseError):
-        await built.knowledge.warm()
-    call = Call("warm", time.monotonic() + 30)
-    async for _ in built.services.models.stream(
-        "small", [ChatMessage(role="user", content="")], call, only_quoting=True
-    ):
-        pass
 
 
 async def sync(

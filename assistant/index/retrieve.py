@@ -177,11 +177,6 @@ class Knowledge:
                 self._opened = await self._open()
             return self._opened
 
-    async def warm(self) -> None:
-        """Load what the first question would wait for. Raises `ReleaseError` when there is no index."""
-        await self._embedder.embed(["warm"])
-        await self.release()
-
     async def _open(self) -> Opened:
         row, table = await release.open_active(self._db, self._store)
         frequency: Counter[str] = Counter()
