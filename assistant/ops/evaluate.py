@@ -26,8 +26,9 @@ async def answers(
     """Figures for each kind of case, and the single results.
 
     `hit@k`: share of answerable cases with an expected document among the first k documents, in the order of the
-    passages that were retrieved, before any decision. `facts`: share of answerable cases whose answer contains an accepted string. `citations_resolve`:
-    share of all citations that open; null where there are none. `declined`: share of cases it declined.
+    passages that were retrieved, before any decision. `facts`: share of answerable cases whose answer contains an
+    accepted string. `citations_resolve`: share of all citations that open; null where there are none. `declined`:
+    share of cases it declined.
     """
     results: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for done, case in enumerate(cases):
