@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from assistant.chat.engine import Services
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
+    from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
 
 ACCOUNTS_FILE = "demo-accounts.json"
@@ -123,7 +124,7 @@ def demo_accounts(settings: Settings) -> list[dict[str, Any]]:
     return list(json.loads(file.read_text()))
 
 
-def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Embedder:
+def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Reader:
     from assistant.index.embed import embedder_from
 
     return embedder_from(settings, calls.append if calls is not None else None)

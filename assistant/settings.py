@@ -185,7 +185,7 @@ class ModelSettings(Section):
 class ChatSettings(Section):
     """A question and its answer."""
 
-    passages: int = Field(default=6, ge=1, le=30, description="how many passages an answer rests on")
+    passages: int = Field(default=8, ge=1, le=30, description="how many passages an answer rests on")
     window_turns: int = Field(default=6, ge=0, le=50, description="how many earlier turns a question is read with")
     question_chars: int = Field(default=4_000, ge=100, le=100_000, description="characters a question has at most")
     weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
-from assistant.domain import Attempt, Embedder
+from assistant.domain import Attempt
 from assistant.errors import ModelError, SettingsError
+from assistant.index import rerank
 from assistant.settings import IndexSettings, Settings
 
 # The published weights of sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0).
@@ -29,12 +30,13 @@ LAYERS, HEADS, WIDTH = 6, 12, 384
 OnCall = Callable[[Attempt], None]
 
 
-def embedder_from(settings: Settings, on_call: OnCall | None = None) -> Embedder:
+def embedder_from(settings: Settings, on_call: OnCall | None = None) -> rerank.Reader:
     """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one."""
+    local = MiniLM(settings.models_dir)
     if settings.index.embedder == "minilm":
-        return MiniLM(settings.models_dir)
+        return local
     key = settings.environment(settings.index.embedder_api_key_env)
-    return LiteLLMEmbedder(settings.index, key, on_call)
+    return LiteLLMEmbedder(settings.index, key, local, on_call)
 
 
 class MiniLM:
@@ -43,7 +45,7 @@ class MiniLM:
     Vectors have 384 floats and unit length; texts are cut at 256 tokens, as the model was trained.
     """
 
-    fingerprint = "minilm-l6-v2-int8-2"
+    fingerprint = "minilm-l6-v2-int8-3"
     dimension = WIDTH
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
@@ -69,9 +71,29 @@ class MiniLM:
                 self._kept.popitem(last=False)
         return [found[t] for t in texts]
 
+    async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
+        """The vector of each passage and its codes for `rerank.score`, from one pass."""
+
+        def now() -> list[tuple[list[float], bytes]]:
+            return [(vector.tolist(), rerank.encode(e.tokens, states)) for e, vector, states in self._passed(texts)]
+
+        return await asyncio.to_thread(now)
+
+    async def asked(self, question: str) -> rerank.Asked:
+        """The question word by word."""
+
+        def now() -> rerank.Asked:
+            ((encoded, _, states),) = self._passed([question])
+            return rerank.question(encoded.tokens, states)
+
+        return await asyncio.to_thread(now)
+
     def _computed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Texts of like length go together, so that little is padded."""
-        out: list[list[float]] = [[] for _ in texts]
+        return [vector.tolist() for _, vector, _ in self._passed(texts, ["embedding"])]
+
+    def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> list[Any]:
+        """Word pieces, vector and token states of each text. Texts of like length go together: little is padded."""
+        out: list[Any] = [None for _ in texts]
         encoded = self._tokenizer.encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
         for at in range(0, len(order), BATCH):
@@ -82,9 +104,9 @@ class MiniLM:
             for row, i in enumerate(batch):
                 ids[row, : len(encoded[i].ids)] = encoded[i].ids
                 mask[row, : len(encoded[i].ids)] = 1
-            (vectors,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            vectors, *more = self._session.run(list(outputs), {"input_ids": ids, "attention_mask": mask})
             for row, i in enumerate(batch):
-                out[i] = vectors[row].tolist()
+                out[i] = (encoded[i], vectors[row], more[0][row, : len(encoded[i].ids)] if more else None)
         return out
 
     @cached_property
@@ -140,7 +162,7 @@ def _build(file: Path) -> None:
 
 
 def _network(weights: dict[str, Any]) -> Any:
-    """BERT's encoder, mean pooling, unit length, as ONNX nodes (Devlin et al. 2019; Reimers and Gurevych 2019)."""
+    """BERT's encoder, token states and their mean at unit length, as ONNX nodes (Devlin 2019, Reimers 2019)."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes: list[Any] = []
@@ -198,21 +220,41 @@ def _network(weights: dict[str, Any]) -> Any:
     total = node("ReduceSum", node("Mul", x, weight), ints(1), keepdims=0)
     mean = node("Div", total, node("ReduceSum", weight, ints(1), keepdims=0))
     nodes.append(helper.make_node("LpNormalization", [mean], ["embedding"], axis=1, p=2))
+    nodes.append(helper.make_node("Identity", [x], ["states"]))
     shapes = [helper.make_tensor_value_info(n, TensorProto.INT64, ["b", "s"]) for n in ("input_ids", "attention_mask")]
-    result = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", WIDTH])
-    graph = helper.make_graph(nodes, "minilm", shapes, [result], list(constants.values()))
+    results = [
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", WIDTH]),
+        helper.make_tensor_value_info("states", TensorProto.FLOAT, ["b", "s", WIDTH]),
+    ]
+    graph = helper.make_graph(nodes, "minilm", shapes, results, list(constants.values()))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 class LiteLLMEmbedder:
-    """Any embedding model by its LiteLLM name. Its dimension is known after the first call."""
+    """Any embedding model by its LiteLLM name; `local` reads word by word, for providers give no token states.
 
-    def __init__(self, settings: IndexSettings, api_key: str, on_call: OnCall | None = None) -> None:
+    Its dimension is known after the first call.
+    """
+
+    def __init__(
+        self, settings: IndexSettings, api_key: str, local: rerank.Reader, on_call: OnCall | None = None
+    ) -> None:
         self._settings = settings
         self._key = api_key
+        self._local = local
         self._on_call = on_call or (lambda _: None)
-        self.fingerprint = hashlib.sha256(f"{settings.embedder}|{settings.embedder_api_base}".encode()).hexdigest()[:12]
+        name = f"{settings.embedder}|{settings.embedder_api_base}|{local.fingerprint}"
+        self.fingerprint = hashlib.sha256(name.encode()).hexdigest()[:12]
         self.dimension = 0
+
+    async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
+        """The provider's vector of each passage, and its codes made here."""
+        vectors, local = await asyncio.gather(self.embed(texts), self._local.read(texts))
+        return [(vector, codes) for vector, (_, codes) in zip(vectors, local, strict=True)]
+
+    async def asked(self, question: str) -> rerank.Asked:
+        """The question word by word."""
+        return await self._local.asked(question)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Raises `ModelError` when the provider does not give one vector for each text."""

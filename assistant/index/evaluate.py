@@ -13,11 +13,12 @@ from typing import Any
 import ir_measures
 from ir_measures import RR, R, nDCG
 
-from assistant.domain import Embedder, Progress
+from assistant.domain import Progress
 from assistant.errors import InputError
 from assistant.index.ingest import _embed
 from assistant.index.parse import Page
-from assistant.index.retrieve import DEPTH, VECTOR_SHARE, fuse, normalised, of_pieces, pieces
+from assistant.index.rerank import Reader
+from assistant.index.retrieve import DEPTH, VECTOR_SHARE, fuse, normalised, of_pieces, pieces, reranked
 from assistant.index.split import split
 from assistant.index.store import Store, Table
 from assistant.settings import IndexSettings
@@ -53,7 +54,7 @@ def _judgements(path: Path) -> dict[str, dict[str, int]]:
 
 
 async def evaluate(
-    folder: Path, split_name: str, embedder: Embedder, settings: IndexSettings, progress: Progress | None = None
+    folder: Path, split_name: str, embedder: Reader, settings: IndexSettings, progress: Progress | None = None
 ) -> dict[str, Any]:
     """nDCG, recall and MRR of text, vector and hybrid search over a release made for it and thrown away."""
     qrels = _judgements(folder / "qrels" / f"{split_name}.tsv")
@@ -78,7 +79,7 @@ async def evaluate(
 
 
 async def _fill(
-    table: Table, folder: Path, embedder: Embedder, settings: IndexSettings, progress: Progress | None
+    table: Table, folder: Path, embedder: Reader, settings: IndexSettings, progress: Progress | None
 ) -> int:
     rows: list[dict[str, Any]] = []
     documents = 0
@@ -118,18 +119,19 @@ async def _fill(
     return documents
 
 
-async def _flush(table: Table, embedder: Embedder, rows: list[dict[str, Any]]) -> None:
+async def _flush(table: Table, embedder: Reader, rows: list[dict[str, Any]]) -> None:
     await _embed(embedder, rows)
     await table.add(rows)
     rows.clear()
 
 
-async def _search(table: Table, embedder: Embedder, text: str) -> dict[str, dict[str, float]]:
+async def _search(table: Table, embedder: Reader, text: str) -> dict[str, dict[str, float]]:
     """Scores of documents by each kind of search; a document's is its best passage's."""
     vectors = await embedder.embed(pieces(text))
     by_text = await table.by_text(text, [_RULE], DEPTH)
     by_vector = of_pieces([await table.by_vector(v, [_RULE], DEPTH) for v in vectors])
-    hybrid = fuse([(normalised(by_text, 0.0), 1 - VECTOR_SHARE), (normalised(by_vector), VECTOR_SHARE)])
+    fused = fuse([(normalised(by_text, 0.0), 1 - VECTOR_SHARE), (normalised(by_vector), VECTOR_SHARE)])
+    hybrid, _ = await reranked(table, await embedder.asked(text), fused)
     return {name: _by_document(s) for name, s in (("text", by_text), ("vector", by_vector), ("hybrid", hybrid))}
 
 

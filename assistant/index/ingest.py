@@ -22,10 +22,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow, SourceRow, UsageRow
-from assistant.domain import Attempt, Embedder, Progress, now
+from assistant.domain import Attempt, Progress, now
 from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
 from assistant.index import access, parse, release, sources, split
 from assistant.index.parse import Parsed
+from assistant.index.rerank import Reader
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
 from assistant.index.workers import Workers
@@ -61,7 +62,7 @@ class Parts:
 
     db: Database
     store: Store
-    embedder: Embedder
+    embedder: Reader
     settings: IndexSettings
     lock: Path
     calls: list[Attempt]
@@ -77,7 +78,7 @@ class _Work:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def fingerprint(embedder: Embedder, settings: IndexSettings) -> tuple[str, str, str]:
+def fingerprint(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
     """Names what passages depend on besides the bytes: embedder, splitter, parser."""
     return (
         embedder.fingerprint,
@@ -401,11 +402,10 @@ def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
     }
 
 
-async def _embed(embedder: Embedder, rows: list[dict[str, Any]]) -> None:
+async def _embed(embedder: Reader, rows: list[dict[str, Any]]) -> None:
     if rows:
-        vectors = await embedder.embed([r["indexed"] for r in rows])
-        for row, vector in zip(rows, vectors, strict=True):
-            row["vector"] = vector
+        for row, read in zip(rows, await embedder.read([r["indexed"] for r in rows]), strict=True):
+            row["vector"], row["codes"] = read
 
 
 async def _stay(

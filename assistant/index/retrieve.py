@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice, pairwise
-from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +18,9 @@ from sqlmodel import select
 
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
-from assistant.domain import Asker, Attempt, Embedder, Nearest, Passage, Place, Scores
+from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, release
-from assistant.index.sentences import all_stems, spans, stems
+from assistant.index import access, release, rerank
 from assistant.index.sources import inside
 from assistant.index.store import PassageVectorStore, Store, Table
 
@@ -38,11 +34,10 @@ WHOLE_WORDS = 60
 PIECES = 12
 # Passages of one document among those shown: the next document tells more than a third passage of the same one.
 OF_ONE_DOCUMENT = 2
-# The best passages are ordered once more by their nearest sentence, which also tells whether one answers the question:
-# hit@1 on the handbook's single questions .74 -> .81, on the demo's .71 -> .76 (docs/decisions/0004-sentences.md).
-SENTENCES_OF = 6
-SENTENCES_EACH = 14
-SENTENCE_WEIGHT = 0.6
+# The best passages are ordered once more by how well they hold each word of the question, which also tells whether one
+# answers it (docs/decisions/0004-late-interaction.md).
+RERANKED = 30
+LATE_WEIGHT = 2.2
 SURROUNDING_CHARS = 700
 
 
@@ -90,16 +85,10 @@ class Original:
 
 @dataclass(frozen=True)
 class Opened:
-    """A release as questions hold it: its table, and how many passages each stem occurs in."""
+    """A release as questions hold it."""
 
     row: ReleaseRow
     table: Table
-    frequency: Mapping[str, int]
-
-    def idf(self, stem: str) -> float:
-        """Robertson's idf, never negative."""
-        n = self.frequency.get(stem, 0)
-        return math.log(1 + (self.row.passages - n + 0.5) / (n + 0.5))
 
 
 def normalised(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
@@ -123,6 +112,16 @@ def fuse(lists: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]
         for key, value in scores.items():
             total[key] += weight * value  # type: ignore[assignment]
     return dict(total)
+
+
+async def reranked(
+    table: Table, asked: rerank.Asked, fused: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The fused scores with late interaction added to those of the best, and the best ones' own late scores."""
+    best = sorted(fused, key=lambda i: (-fused[i], i))[:RERANKED]
+    codes = await table.codes(best)
+    late = {i: rerank.score(asked, codes[i]) for i in best if i in codes}
+    return {i: value + LATE_WEIGHT * late.get(i, 0.0) for i, value in fused.items()}, late
 
 
 def passage_of(node: NodeWithScore) -> Passage:
@@ -156,7 +155,7 @@ def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
 class Knowledge:
     """The documents as people may search them. A question holds one release from its start to its end."""
 
-    def __init__(self, db: Database, store: Store, embedder: Embedder) -> None:
+    def __init__(self, db: Database, store: Store, embedder: rerank.Reader) -> None:
         self._db = db
         self._store = store
         self._embedder = embedder
@@ -174,20 +173,8 @@ class Knowledge:
             return held
         async with self._opening:
             if self._opened is None or self._opened.row.id != row.id:
-                self._opened = await self._open()
+                self._opened = Opened(*await release.open_active(self._db, self._store))
             return self._opened
-
-    async def _open(self) -> Opened:
-        row, table = await release.open_active(self._db, self._store)
-        frequency: Counter[str] = Counter()
-        texts = [r["indexed"] async for r in table.rows(["indexed"])]
-
-        def count() -> None:
-            for text in texts:
-                frequency.update(set(all_stems(text)))
-
-        await asyncio.to_thread(count)
-        return Opened(row, table, frequency)
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
@@ -224,6 +211,10 @@ class Knowledge:
                 (normalised(vector), weight * VECTOR_SHARE),
             )
         )
+        ms["fuse"] = _since(began)
+        began = time.monotonic()
+        asked = " ".join(t for t, _ in reversed(texts[:2]))
+        fused, late = await reranked(opened.table, await self._embedder.asked(asked), fused)
         order = sorted(fused, key=lambda i: (-fused[i], i))
         nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 5 + 30])}
         async with self._db.read() as session:
@@ -246,12 +237,12 @@ class Knowledge:
             )
             for i in kept[:k]
         )
-        ms["fuse"] = _since(began)
-        began = time.monotonic()
-        asked = " ".join(t for t, _ in reversed(texts[:2]))
-        passages, sentence = await self._by_sentence(asked, passages)
-        signals = _signals(opened, asked, passages, sentence)
-        ms["sentences"] = _since(began)
+        # How well the best fit: see `decide.WEIGHTS`.
+        signals = {
+            "late": max((late[p.id] for p in passages if p.id in late), default=0.0),
+            "vector": max((p.scores.vector for p in passages), default=0.0),
+        }
+        ms["rerank"] = _since(began)
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
         return Found(passages, opened.row.id, signals, tuple(attempts), ms, nearest)
@@ -275,24 +266,6 @@ class Knowledge:
             )
         )
         return [[next(flat) for _ in ps] for ps in parts]
-
-    async def _by_sentence(self, question: str, passages: tuple[Passage, ...]) -> tuple[tuple[Passage, ...], float]:
-        """The best passages ordered with the cosine of their nearest sentence, and the best such cosine."""
-        head = passages[:SENTENCES_OF]
-        sentences = [
-            [f"{p.title}: {p.text[start:end]}" for start, end in islice(spans(p.text), SENTENCES_EACH)] for p in head
-        ]
-        asked, *flat = await self._embedder.embed([question, *(s for own in sentences for s in own)])
-        rest = iter(flat)
-        nearest = [max((sum(map(mul, asked, next(rest))) for _ in own), default=0.0) for own in sentences]
-        ordered = [
-            p.model_copy(
-                update={"scores": p.scores.model_copy(update={"fused": round(p.scores.fused + SENTENCE_WEIGHT * n, 4)})}
-            )
-            for p, n in zip(head, nearest, strict=True)
-        ]
-        ordered.sort(key=lambda p: -p.scores.fused)
-        return (*ordered, *passages[SENTENCES_OF:]), max(nearest, default=0.0)
 
     async def passage(self, asker: Asker, passage_id: str, release_id: int | None = None) -> Shown:
         """A passage in its surroundings. Raises `NotFoundError` when it is gone or not the asker's to read."""
@@ -447,43 +420,3 @@ def _nearest(passages: Sequence[Passage], documents: Mapping[int, DocumentRow]) 
     return tuple(
         Nearest(document_id=i, document=p.document, title=p.title, owner=documents[i].owner) for i, p in first.items()
     )
-
-
-def _signals(opened: Opened, question: str, passages: Sequence[Passage], sentence: float) -> dict[str, float]:
-    """How well the best passages fit, each 0..1. `question` holds what a follow-up leans on too.
-
-    `coverage`: share of the question's idf that stands in the top three passages; `best_coverage`: in the best of
-    them; `window`: within forty words of one; `pairs`: share of its word pairs that stand in one; `unknown`: share of
-    its idf in words that no document has; `vector`: best cosine of a passage; `sentence`: best cosine of a sentence.
-    """
-    if not passages:
-        return {}
-    asked = stems(question)
-    weights = {s: opened.idf(s) for s in set(asked)}
-    whole = sum(weights.values()) or 1.0
-
-    def share(held: Collection[str]) -> float:
-        return sum(w for s, w in weights.items() if s in held) / whole
-
-    texts = [all_stems(f"{p.title} {' '.join(p.place.headings)} {p.text}") for p in passages[:3]]
-    pairs = set(pairwise(asked))
-    return {
-        "coverage": share(set().union(*texts)),
-        "best_coverage": max(share(set(held)) for held in texts),
-        "window": max(_window(held, weights) for held in texts) / whole,
-        "pairs": max(len(pairs & set(pairwise(s for s in held if s in weights))) for held in texts)
-        / max(1, len(pairs)),
-        "unknown": sum(w for s, w in weights.items() if s not in opened.frequency) / whole,
-        "vector": max(p.scores.vector for p in passages),
-        "sentence": sentence,
-    }
-
-
-def _window(words: Sequence[str], weights: Mapping[str, float], reach: int = 40) -> float:
-    """The most weight of distinct asked words that stand within `reach` words of each other."""
-    places = [(i, w) for i, w in enumerate(words) if w in weights]
-    best = 0.0
-    for n, (start, _) in enumerate(places):
-        near = {w for i, w in places[n:] if i - start <= reach}
-        best = max(best, sum(weights[w] for w in near))
-    return best

@@ -14,7 +14,7 @@ _ABBREVIATED = re.compile(
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)|\b[A-Z]|(?:^|\s)\d{1,2})\.$"
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
-_STOP = frozenset(
+STOP = frozenset(
     """a about after all also am an and any are as at be been before but by can could did do does for from get got had
     has have how i if in into is it its just may me my no not of on one or our out please shall should so some than
     that the their them then there these they this those to too us was we were what when where which who whom whose
@@ -55,4 +55,4 @@ def all_stems(text: str) -> list[str]:
 
 def stems(text: str) -> list[str]:
     """The stems of the words that carry meaning, in order."""
-    return [_stem(w) for w in _WORD.findall(text.lower()) if w not in _STOP]
+    return [_stem(w) for w in _WORD.findall(text.lower()) if w not in STOP]

@@ -55,7 +55,10 @@ _METADATA = [
 
 
 def schema(dimension: int) -> pa.Schema:
-    """A passage as it is stored. `indexed` is what full text search reads: title and headings before the text."""
+    """A passage as it is stored. `indexed` is what full text search reads: title and headings before the text.
+
+    `codes` are its word pieces for `rerank.score`.
+    """
     return pa.schema(
         [
             pa.field("id", pa.string()),
@@ -72,6 +75,7 @@ def schema(dimension: int) -> pa.Schema:
             pa.field("access", pa.int32()),
             pa.field("text_hash", pa.string()),
             pa.field("vector", pa.list_(pa.float32(), dimension)),
+            pa.field("codes", pa.binary()),
         ]
     )
 
@@ -221,14 +225,14 @@ class Table:
         """
         total = vectors = count = 0
         documents: set[int] = set()
-        async for batch in self._batches(["id", "document_id", "text", "indexed", "access", "vector"]):
+        async for batch in self._batches(["id", "document_id", "text", "indexed", "access", "codes", "vector"]):
             rows, floats = batch.drop_columns(["vector"]).to_pylist(), batch["vector"]
             count += len(rows)
             documents.update(row["document_id"] for row in rows)
             keys = (f"{row['id']}|{row['access']}|{row['indexed']}|{row['text']}" for row in rows)
             total += sum(_number(key.encode()) for key in keys)
             raw = floats.flatten().to_numpy().reshape(len(rows), -1)
-            vectors += sum(_number(vector.tobytes()) for vector in raw)
+            vectors += sum(_number(v.tobytes() + row["codes"]) for v, row in zip(raw, rows, strict=True))
             await asyncio.sleep(0)
         return Contents(count, len(documents), f"{total % 2**128:032x}", f"{vectors % 2**128:032x}")
 
@@ -251,6 +255,11 @@ class Table:
         query = self._table.query().where(col("id").isin(list(ids)))
         return list(await query.select(_METADATA).to_list())
 
+    async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The codes of these passages."""
+        found = await self._table.query().where(col("id").isin(list(ids))).select(["id", "codes"]).to_arrow()
+        return _scores(found, "codes")
+
     async def of_document(self, document: int) -> list[dict[str, Any]]:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
@@ -261,7 +270,7 @@ def _number(data: bytes) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:16])
 
 
-def _scores(found: pa.Table, column: str) -> dict[str, float]:
+def _scores(found: pa.Table, column: str) -> dict[str, Any]:
     return dict(zip(found["id"].to_pylist(), found[column].to_pylist(), strict=True))
 
 

@@ -9,13 +9,15 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from assistant import settings
 from assistant.database.engine import Database
 from assistant.domain import EVERYONE, Asker
-from assistant.index import ingest
+from assistant.index import ingest, rerank
 from assistant.index.embed import MiniLM
 from assistant.index.retrieve import Knowledge
 from assistant.index.store import Store
@@ -40,6 +42,12 @@ class HashEmbedder:
         self.embedded += len(texts)
         return [self._vector(t) for t in texts]
 
+    async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
+        return [(v, rerank.encode(*_states(t))) for v, t in zip(await self.embed(texts), texts, strict=True)]
+
+    async def asked(self, question: str) -> rerank.Asked:
+        return rerank.question(*_states(question))
+
     @staticmethod
     def _vector(text: str) -> list[float]:
         vector = [0.0] * WIDTH
@@ -48,6 +56,15 @@ class HashEmbedder:
             vector[digest[0] % WIDTH] += 1.0 if digest[1] % 2 else -1.0
         length = math.sqrt(sum(v * v for v in vector))
         return [v / length for v in vector] if length else [1.0] + [0.0] * (WIDTH - 1)
+
+
+def _states(text: str) -> tuple[list[str], Any]:
+    """Words as word pieces, each with a state drawn from its hash."""
+    words = re.findall(r"\w+", text.lower()) or ["nothing"]
+    seeds = [
+        int.from_bytes(hashlib.md5(w.encode("utf-8", "replace"), usedforsecurity=False).digest()[:4]) for w in words
+    ]
+    return words, np.stack([np.random.RandomState(s).standard_normal(WIDTH) for s in seeds])
 
 
 def asker(*groups: str) -> Asker:

@@ -38,7 +38,7 @@ HOSTILE = [
 
 
 async def rows(*texts: str, access: int = 1, first: int = 0) -> list[dict[str, Any]]:
-    vectors = await embedder.embed(texts)
+    read = await embedder.read(texts)
     return [
         {
             "id": f"p{n}",
@@ -55,8 +55,9 @@ async def rows(*texts: str, access: int = 1, first: int = 0) -> list[dict[str, A
             "access": access,
             "text_hash": "",
             "vector": vector,
+            "codes": codes,
         }
-        for n, (text, vector) in enumerate(zip(texts, vectors, strict=True), first)
+        for n, (text, (vector, codes)) in enumerate(zip(texts, read, strict=True), first)
     ]
 
 
