@@ -166,15 +166,17 @@ def _add_answering(built: Parts, embedder: Embedder) -> None:
         models=Models(settings, embedder),
         prompts=prompts.load(settings.prompts_dir),
         rate=guard.RateLimit(settings.chat.questions_per_minute),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        # The last part tells it from a former process of the same number.
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
     )
     built.turns = Turns(built.services)
 
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Parts]:
-    """What a server runs on: the parts, the release opened, and the deliveries to Langfuse beside them."""
-    from assistant.ops import outbox
+    """What a server runs on: the parts, the release opened, and the jobs of the installation beside them."""
+    from assistant.memory import threads
+    from assistant.ops import jobs, outbox
 
     tracer = None
     if settings.trace.host:
@@ -186,12 +188,23 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         # would cost 130 MB more of idle memory to save it a second.
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
-        deliveries = asyncio.create_task(outbox.run(built.db, tracer, settings.retention.trace_days), name="deliveries")
+        assert built.services is not None
+        db, kept, us = built.db, settings.retention, built.services.owner
+        work = [
+            jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
+            jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
+            jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
+        ]
+        if tracer is not None and tracer.on:
+            work.append(jobs.Job("deliveries", outbox.EVERY_S, lambda: outbox.deliver(db, tracer)))
+        running = asyncio.create_task(jobs.run(db, us, work), name="jobs")
         try:
+            # A reader who returns after a crash must not wait for an answer that nobody writes.
+            await jobs.mark_cut_answers(db, us)
             yield built
         finally:
-            deliveries.cancel()
-            await asyncio.wait([deliveries])
+            running.cancel()
+            await asyncio.wait([running])
 
 
 async def sync(

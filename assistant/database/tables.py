@@ -255,6 +255,16 @@ class RunRow(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
+class LeaseRow(SQLModel, table=True):
+    """Something that one process holds until a moment, and renews while it lives."""
+
+    __tablename__ = "lease"
+
+    name: str = Field(primary_key=True)
+    owner: str = Field(index=True)
+    until: datetime = Field(sa_column=_moment())
+
+
 class CaseRow(SQLModel, table=True):
     """A case made of a rating or a declined question, before and after it joined the case file."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update
@@ -18,6 +18,7 @@ from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
 from assistant.errors import NotFoundError
 
 TITLE_CHARS = 80
+ERASED_AT_ONCE = 100
 # What a browser may name a thread or a message by; made ids are UUIDs.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -118,16 +119,34 @@ async def delete(db: Database, asker: Asker, thread_id: str) -> None:
     """Remove a thread and everything that holds its text; the ledger's sums stay."""
     async with db.write() as session:
         await _own(session, asker, thread_id, hold=True)
-        answers = select(Message.id).where(Message.thread_id == thread_id)
+        await _erase(session, [thread_id])
+
+
+async def forget_old(db: Database, days: int) -> int:
+    """Remove the threads whose last turn is older than the retention time. Returns how many."""
+    count = 0
+    while True:
+        async with db.write() as session:
+            old = select(Thread.id).where(col(Thread.updated_at) < now() - timedelta(days=days)).limit(ERASED_AT_ONCE)
+            found = (await session.exec(old)).all()
+            await _erase(session, found)
+        count += len(found)
+        if len(found) < ERASED_AT_ONCE:
+            return count
+
+
+async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
+    if thread_ids:
+        answers = select(Message.id).where(col(Message.thread_id).in_(thread_ids))
         ratings = select(FeedbackRow.id).where(col(FeedbackRow.message_id).in_(answers))
         await session.exec(
             sql_delete(OutboxRow).where(col(OutboxRow.subject).in_(answers) | col(OutboxRow.subject).in_(ratings))
         )
         await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
-        await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id) == thread_id))
-        await session.exec(sql_delete(Message).where(col(Message.thread_id) == thread_id))
-        await session.exec(sql_delete(Thread).where(col(Thread.id) == thread_id))
+        await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(Thread).where(col(Thread.id).in_(thread_ids)))
 
 
 async def open_turn(db: Database, asker: Asker, thread_id: str, message_id: str, text: str) -> None:

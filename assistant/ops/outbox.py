@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,6 +22,12 @@ BATCH = 50
 CLAIM_S = 120
 EVERY_S = 5.0
 _LONGEST_WAIT_S = 600.0
+
+
+async def deliver(db: Database, tracer: Tracer) -> None:
+    """Send all that is due."""
+    while await deliver_due(db, tracer) == BATCH:
+        pass
 
 
 async def deliver_due(db: Database, tracer: Tracer) -> int:
@@ -102,17 +107,3 @@ async def forget_old(db: Database, days: int) -> None:
     """Drop items older than the retention time, delivered or not."""
     async with db.write() as session:
         await session.exec(delete(OutboxRow).where(col(OutboxRow.created_at) < now() - timedelta(days=days)))
-
-
-async def run(db: Database, tracer: Tracer | None, retention_days: int) -> None:
-    """Deliver for as long as the process runs; cancel to end. Without a tracer items only grow old."""
-    while True:
-        try:
-            if tracer is not None and tracer.on:
-                while await deliver_due(db, tracer) == BATCH:
-                    pass
-            await forget_old(db, retention_days)
-        except Exception:
-            # The edge of a background job: it must outlive a bad moment of the database.
-            log.exception("delivering traces failed; it goes on")
-        await asyncio.sleep(EVERY_S)

@@ -92,7 +92,6 @@ class Front:
             parts = await self._stack.enter_async_context(bootstrap.serving(self._settings))
             house.furnish(parts)
             self._stack.callback(house.furnish, None)
-            await opening.mark_cut_answers(parts.db)
             built = site.build(self._settings)
             self._site = built
             self._stage = "ready"

@@ -1,0 +1,122 @@
+"""What runs by itself: one process of the installation holds a lease in SQL and does it for all.
+
+Every process also holds a lease of its own while it lives, so that others can tell a cut answer from a running one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete
+from sqlmodel import col, select
+
+from assistant.database.engine import Database, insert_new
+from assistant.database.tables import LeaseRow, Message
+from assistant.domain import now
+from assistant.memory import threads
+
+log = logging.getLogger(__name__)
+LEASE_S = 30.0
+BEAT_S = 8.0
+RUNNER = "jobs"
+_PROCESS = "process:"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to do again and again, by whoever holds the lease."""
+
+    name: str
+    every_s: float
+    work: Callable[[], Awaitable[object]]
+
+
+async def take(db: Database, name: str, owner: str, seconds: float = LEASE_S) -> bool:
+    """Take a lease, or renew one's own. False while another owner holds it."""
+    moment = now()
+    async with db.write() as session:
+        await insert_new(session, LeaseRow(name=name, owner=owner, until=moment))
+        row = await session.get(LeaseRow, name, with_for_update=True)
+        if row is None or (row.owner != owner and row.until > moment):
+            return False
+        row.owner, row.until = owner, moment + timedelta(seconds=seconds)
+        session.add(row)
+    return True
+
+
+async def give_back(db: Database, owner: str) -> None:
+    """End the leases of a process that stops, so that another need not wait for them."""
+    async with db.write() as session:
+        await session.exec(delete(LeaseRow).where(col(LeaseRow.owner) == owner))
+
+
+async def mark_cut_answers(db: Database, us: str) -> int:
+    """Mark the answers whose process is gone as interrupted; `us` names this one. Returns how many."""
+    async with db.read() as session:
+        owners = (await session.exec(select(Message.owner).where(Message.state == "streaming").distinct())).all()
+        names = [f"{_PROCESS}{o}" for o in owners]
+        living = select(LeaseRow.owner).where(col(LeaseRow.name).in_(names), LeaseRow.until > now())
+        leased = set((await session.exec(living)).all())
+    return await threads.mark_interrupted(db, {o for o in owners if o == us or _runs(o, o in leased)})
+
+
+def _runs(owner: str, leased: bool) -> bool:
+    """Whether another process that streams an answer is there: on this machine we see it, elsewhere its lease tells."""
+    host, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdigit():
+        return leased
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def run(db: Database, owner: str, jobs: Sequence[Job]) -> None:
+    """Hold the leases and do the jobs for as long as the process runs; cancel to end."""
+    await take(db, f"{_PROCESS}{owner}", owner)
+    ours = asyncio.Event()
+    loops = [asyncio.create_task(_again(job, ours), name=f"job {job.name}") for job in jobs]
+    try:
+        while True:
+            await _guarded(lambda: _beat(db, owner, ours), "leases")
+            await asyncio.sleep(BEAT_S)
+    finally:
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await asyncio.shield(give_back(db, owner))
+
+
+async def _beat(db: Database, owner: str, ours: asyncio.Event) -> None:
+    await take(db, f"{_PROCESS}{owner}", owner)
+    if await take(db, RUNNER, owner):
+        ours.set()
+    else:
+        ours.clear()
+
+
+async def _again(job: Job, ours: asyncio.Event) -> None:
+    while True:
+        await ours.wait()
+        await _guarded(job.work, job.name)
+        await asyncio.sleep(job.every_s)
+
+
+async def _guarded(work: Callable[[], Awaitable[object]], name: str) -> None:
+    try:
+        await work()
+    except Exception:
+        # The edge of what runs by itself: it must outlive a bad moment of the database.
+        log.exception("the job %s failed; it goes on", name)
