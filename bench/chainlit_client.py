@@ -26,20 +26,17 @@ class Turn:
 
 
 class Person:
-    """One session. `base` is the address of the product, its chat at /chat."""
+    """One session. `base` is the address of a server, its chat at `path`; without an email nobody signs in."""
 
-    def __init__(self, base: str, email: str, password: str) -> None:
-        self._base, self._email, self._password = base, email, password
+    def __init__(self, base: str, email: str = "", password: str = "", path: str = "/chat") -> None:
+        self._base, self._email, self._password, self._path = base, email, password, path
         self._turn: Turn | None = None
         self._ends = 0
 
     async def open(self) -> None:
         self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
-        form = {"username": self._email, "password": self._password}
-        headers = {"Origin": self._base}
-        async with self._http.post(f"{self._base}/chat/login", data=form, headers=headers) as reply:
-            if reply.status != 200:
-                raise ConnectionError(f"sign-in answered {reply.status}: {(await reply.text())[:200]}")
+        if self._email:
+            await self._sign_in()
         cookies = "; ".join(f"{c.key}={c.value}" for c in self._http.cookie_jar)
         self._socket = socketio.AsyncClient(reconnection=False, http_session=self._http)
         self._socket.on("stream_token", self._token)
@@ -49,7 +46,7 @@ class Person:
         self._socket.on("task_end", self._end)
         await self._socket.connect(
             self._base,
-            socketio_path="/chat/ws/socket.io",
+            socketio_path=f"{self._path}/ws/socket.io",
             transports=["websocket"],
             headers={"Cookie": cookies, "Origin": self._base},
             wait_timeout=60,
@@ -67,6 +64,13 @@ class Person:
             await asyncio.sleep(0.1)
             if self._ends >= 2:
                 break
+
+    async def _sign_in(self) -> None:
+        form = {"username": self._email, "password": self._password}
+        headers = {"Origin": self._base}
+        async with self._http.post(f"{self._base}{self._path}/login", data=form, headers=headers) as reply:
+            if reply.status != 200:
+                raise ConnectionError(f"sign-in answered {reply.status}: {(await reply.text())[:200]}")
 
     def _token(self, data: Any, *_: Any) -> None:
         token = data.get("token") if isinstance(data, dict) else data

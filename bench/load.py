@@ -1,4 +1,4 @@
-"""Own overhead to the first token beside a bare streaming proxy: `make bench-load USERS=1,10,50`.
+"""Own overhead to the first token beside plain Chainlit and a bare streaming proxy: `make bench-load USERS=1,10,50`.
 
 A fake model of known delay (300 ms, 50 tokens a second), people with 5 s between questions, the real server with
 sign-in, history, receipts and ratings on. Every question carries a word of its own that the model repeats.
@@ -78,9 +78,9 @@ async def people_ask(open_one: Any, users: int, process: psutil.Process) -> tupl
     return turns, cpu_s(process) - before
 
 
-def ours(base: str) -> Any:
+def chainlit(base: str, *, signed_in: bool) -> Any:
     async def open_one(i: int) -> Any:
-        person = Person(base, f"bench{i}@example.test", PASSWORD)
+        person = Person(base, f"bench{i}@example.test", PASSWORD) if signed_in else Person(base, path="")
         await person.open()
 
         async def ask(question: str) -> tuple[float | None, str, str]:
@@ -139,7 +139,7 @@ async def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, proxy, port = free_port(), free_port(), free_port()
+        model, proxy, port, plain = free_port(), free_port(), free_port(), free_port()
         config = settings_file(folder, model)
         with (
             running(*python("bench.fake_model", str(model))),
@@ -147,14 +147,21 @@ async def main() -> None:
             running(
                 ASSISTANT, "serve", "--config", config, "--data", folder / "data", "--port", str(port)
             ) as server_process,
+            running(
+                *python("chainlit", "run", str(PROJECT / "bench/plain.py"), "--headless", "--port", str(plain)),
+                CHAINLIT_APP_ROOT=name,
+                MODEL=f"http://127.0.0.1:{model}",
+            ) as plain_process,
         ):
             wait_for(f"http://127.0.0.1:{port}/health/ready", 300)
+            wait_for(f"http://127.0.0.1:{plain}/", 300)
             await accounts(config, folder / "data", max(counts))
             for users in counts:
-                # The two take turns, so that a drift of the machine meets both.
+                # They take turns, so that a drift of the machine meets all.
                 for target, open_one, process in (
                     ("floor", floor(f"http://127.0.0.1:{proxy}"), proxy_process),
-                    ("ours", ours(f"http://127.0.0.1:{port}"), server_process),
+                    ("plain", chainlit(f"http://127.0.0.1:{plain}", signed_in=False), plain_process),
+                    ("ours", chainlit(f"http://127.0.0.1:{port}", signed_in=True), server_process),
                 ):
                     turns, cpu = await people_ask(open_one, users, process)
                     rows.append(row(target, users, turns, cpu))

@@ -25,9 +25,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*command: str | Path) -> Iterator[psutil.Process]:
-    """A process and its children, ended at the end."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+def running(*command: str | Path, **environment: str) -> Iterator[psutil.Process]:
+    """A process and its children, ended at the end; `environment` is added to ours."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | environment
     with subprocess.Popen(
         [str(c) for c in command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:

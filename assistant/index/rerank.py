@@ -77,6 +77,9 @@ def question(tokens: Sequence[str], states: Any) -> Asked:
     kept = [i for i, token in enumerate(tokens) if token not in _SPECIAL] or list(range(len(tokens)))
     units = _units(states[kept])
     weights = np.array([LIGHT if _light(tokens[i]) else 1.0 for i in kept], dtype=np.float32)
+    # A part number breaks into many pieces, and must not outweigh the question.
+    word = np.cumsum([not tokens[i].startswith("##") for i in kept])
+    weights /= np.sqrt(np.bincount(word)[word])
     return Asked(_units(units @ _hyperplanes(units.shape[1])), weights)
 
 
