@@ -25,7 +25,7 @@ from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow,
 from assistant.domain import Attempt, Embedder, Progress, now
 from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
 from assistant.index import access, parse, release, sources, split
-from assistant.index.parse import Parsed
+from assistant.index.page import Parsed
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
 from assistant.index.workers import Workers

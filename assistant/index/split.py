@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assistant.domain import Place
-from assistant.index.parse import Block, Parsed
+from assistant.index.page import Block, Parsed
 
 FINGERPRINT = "split-2"
 _WORD = re.compile(r"\S+")

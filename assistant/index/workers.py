@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import ParseError
-from assistant.index.parse import Parsed, parse
+from assistant.index.page import Parsed
+from assistant.index.parse import parse
 from assistant.index.split import Chunk, split
 
 SECONDS = 30.0

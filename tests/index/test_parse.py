@@ -20,7 +20,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from assistant.errors import ParseError
-from assistant.index.parse import Parsed, parse
+from assistant.index.page import Parsed
+from assistant.index.parse import parse
 
 
 def blocks(parsed: Parsed, kind: str) -> list[str]:

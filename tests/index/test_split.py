@@ -5,7 +5,8 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.index.parse import Page, Parsed, parse
+from assistant.index.page import Page, Parsed
+from assistant.index.parse import parse
 from assistant.index.split import split
 
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Z")), min_size=1, max_size=14)
