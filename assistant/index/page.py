@@ -16,7 +16,7 @@ Kind = Literal["heading", "text", "row", "code"]
 
 @dataclass(frozen=True)
 class Block:
-    """A piece that is not cut lightly. `level` is a heading's depth; `header` the column names of a row."""
+    """A piece that is not cut lightly. `level` is a heading's depth; 1 for the row that names a table's columns."""
 
     kind: Kind
     start: int
@@ -34,9 +34,16 @@ class Parsed:
     text: str
     blocks: list[Block]
     media_type: str
+    # Whom the file names as its owner; who wrote it, which makes an owner where nobody else is named.
     owner: str = ""
+    author: str = ""
     modified: datetime | None = None
     valid_until: datetime | None = None
+    # What of the file was not read, in words for an admin.
+    note: str = ""
+    language: str = ""
+    text_hash: str = ""
+    sketch: bytes = b""
 
 
 @dataclass
@@ -71,15 +78,29 @@ class Page:
                 continue
             if not header:
                 header = cells
-                self.add(" | ".join(c for c in cells if c), "row")
+                self.add(" | ".join(c for c in cells if c), "row", 1)
             else:
                 named = [f"{h}: {c}" if h else c for h, c in zip(_padded(header, len(cells)), cells, strict=False) if c]
                 self.add(" | ".join(named), "row")
 
+    def paragraphs(self, text: str) -> None:
+        """Plain text, a block for each paragraph."""
+        for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
+            self.add(paragraph)
+
+    def append(self, other: Parsed, deeper: int = 1) -> None:
+        """All blocks of another text, its headings `deeper` below the one it stands under."""
+        for block in other.blocks:
+            self.page, self.sheet = block.page, block.sheet
+            level = block.level + deeper if block.kind == "heading" else block.level
+            self.add(other.text[block.start : block.end], block.kind, level)
+        self.page = self.sheet = None
+
     def done(self, media_type: str, title: str, **facts: Any) -> Parsed:
         first = next((self.slice(b) for b in self.blocks if b.kind == "heading"), "")
-        owner = one_line(str(facts.pop("owner", "")))
-        return Parsed(one_line(title or first), "".join(self.parts), self.blocks, media_type, owner=owner, **facts)
+        for name in ("owner", "author", "note"):
+            facts[name] = one_line(str(facts.get(name) or ""))
+        return Parsed(one_line(title or first), "".join(self.parts), self.blocks, media_type, **facts)
 
     def slice(self, block: Block) -> str:
         return "".join(self.parts)[block.start : block.end]
@@ -102,6 +123,10 @@ def decode(data: bytes) -> str:
     """Text of unknown encoding: byte order mark, then UTF-8, then what its bytes look like."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
+            return data.decode(name, errors="replace")
+    # UTF-16 without a mark: every other byte of western text is zero.
+    for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data[at:1000:2].count(0) > len(data[:1000]) * 0.4:
             return data.decode(name, errors="replace")
     try:
         return data.decode("utf-8")

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from assistant.errors import ParseError
+from assistant.index import sketch
+from assistant.index.language import language_of
 from assistant.index.page import Parsed, one_line
-from assistant.index.parsers import mail, markdown, office, pdf, plain, web
+from assistant.index.parsers import archive, mail, markdown, office, open_document, pdf, picture, plain, structured, web
 
-FINGERPRINT = "parse-2"
+FINGERPRINT = "parse-3"
 # Uncompressed bytes of an office file: far beyond any real one, far below a bomb.
 UNZIPPED_BYTES = 300_000_000
 
@@ -22,19 +24,37 @@ def parse(path: str, data: bytes) -> Parsed:
 
     Raises `ParseError` with a reason an admin understands; a file without text gives a `Parsed` without blocks.
     """
+    parsed = _parse(path, data)
+    parsed.language = language_of(parsed.text)
+    parsed.text_hash = sketch.text_hash(parsed.text)
+    parsed.sketch = sketch.sketch(parsed.text)
+    return parsed
+
+
+def _parse(path: str, data: bytes, within_archive: bool = False) -> Parsed:
     if not data.strip():
         return Parsed(_name(path), "", [], "text/plain")
     kind = _kind(path, data)
+    if kind == "zip" and within_archive:
+        raise ParseError("an archive in an archive")
     try:
-        parsed = _PARSERS[kind](data)
+        parsed = archive.zipped(data, _member) if kind == "zip" else _PARSERS[kind](data)
     except ParseError:
         raise
     except (RecursionError, MemoryError) as error:
         raise ParseError("nested too deeply or too large to read") from error
     except Exception as error:
-        raise ParseError(f"damaged, or not really a {kind} file ({type(error).__name__})") from error
+        raise ParseError(f"damaged, or not really {_a(kind)} file") from error
     parsed.title = parsed.title or _name(path)
     return parsed
+
+
+def _member(path: str, data: bytes) -> Parsed:
+    return _parse(path, data, within_archive=True)
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'eox' else 'a'} {kind}"
 
 
 def _name(path: str) -> str:
@@ -45,19 +65,23 @@ def _name(path: str) -> str:
 def _kind(path: str, data: bytes) -> str:
     """The parser for a file: by its first bytes where they tell, else by its name."""
     suffix = PurePosixPath(path).suffix.lower().lstrip(".")
-    suffix = {"markdown": "md", "htm": "html", "xhtml": "html", "text": "txt", "log": "txt", "tsv": "csv"}.get(
-        suffix, suffix
-    )
+    suffix = _SAME.get(suffix, suffix)
     head = data[:1024].lstrip()
     if head.startswith(b"%PDF"):
         return "pdf"
     if data.startswith(b"PK\x03\x04"):
-        return _office(data)
+        return _of_archive(data)
     if data.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        if suffix == "msg":
+            raise ParseError("an Outlook message; save it as eml")
         raise ParseError("an old or password-protected Office file; save it as docx, xlsx, pptx or pdf")
-    if data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b", b"7z\xbc\xaf", b"{\\rtf")):
-        raise ParseError("an image, archive or other file that holds no text we read")
-    if suffix in {"pdf", "docx", "pptx", "xlsx"}:
+    if data.startswith(_PICTURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+        return "picture"
+    if data.startswith(b"{\\rtf"):
+        return "rtf"
+    if data.startswith(_ARCHIVES):
+        raise ParseError("an archive of a kind that is not read; put the files themselves into the source, or zip them")
+    if suffix in _BY_BYTES:
         raise ParseError(f"not really a {suffix} file")
     if suffix in _PARSERS:
         return suffix
@@ -66,20 +90,40 @@ def _kind(path: str, data: bytes) -> str:
     raise ParseError(f"files of the kind .{suffix} are not read" if suffix else "a file without an extension")
 
 
-def _office(data: bytes) -> str:
+def _of_archive(data: bytes) -> str:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = set(archive.namelist())
-            if sum(i.file_size for i in archive.infolist()) > UNZIPPED_BYTES:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            names = set(file.namelist())
+            if sum(i.file_size for i in file.infolist()) > UNZIPPED_BYTES:
                 raise ParseError("unpacks to far more than a document holds")
     except zipfile.BadZipFile as error:
         raise ParseError("cut off or damaged: its archive cannot be opened") from error
-    for kind, member in (("docx", "word/document.xml"), ("pptx", "ppt/presentation.xml"), ("xlsx", "xl/workbook.xml")):
+    for kind, member in _MEMBERS:
         if member in names:
             return kind
-    raise ParseError("an archive that is no docx, pptx or xlsx file")
+    if "[Content_Types].xml" in names:
+        raise ParseError("damaged: the part that holds its text is missing")
+    return "zip"
 
 
+_SAME = {
+    "markdown": "md", "htm": "html", "xhtml": "html", "text": "txt", "log": "txt", "rst": "txt", "org": "txt",
+    "adoc": "txt", "asciidoc": "txt", "tsv": "csv", "jsonl": "json", "ndjson": "json", "ipynb": "json",
+}  # fmt: skip
+_MEMBERS = (
+    ("docx", "word/document.xml"),
+    ("pptx", "ppt/presentation.xml"),
+    ("xlsx", "xl/workbook.xml"),
+    ("epub", "META-INF/container.xml"),
+    ("odf", "content.xml"),
+)
+_PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
+_ARCHIVES = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"PK\x05\x06", b"PK\x07\x08")
+# Kinds that are known by their first bytes: a name alone makes none of them.
+_BY_BYTES = {
+    "pdf", "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "zip", "rtf", "png", "jpg", "jpeg", "gif", "tif",
+    "tiff", "webp",
+}  # fmt: skip
 _PARSERS: dict[str, Callable[[bytes], Parsed]] = {
     "md": markdown.markdown,
     "html": web.html_page,
@@ -87,7 +131,14 @@ _PARSERS: dict[str, Callable[[bytes], Parsed]] = {
     "docx": office.docx,
     "pptx": office.pptx,
     "xlsx": office.xlsx,
+    "odf": open_document.odf,
+    "epub": open_document.epub,
+    "rtf": plain.rtf,
     "csv": plain.table,
+    "json": structured.json_text,
+    "xml": structured.xml_text,
     "eml": mail.eml,
+    "mbox": mail.mbox,
     "txt": plain.text,
+    "picture": picture.picture,
 }

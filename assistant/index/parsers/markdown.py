@@ -45,8 +45,20 @@ def markdown(data: bytes) -> Parsed:
         meta, source = post.metadata, post.content
     except (yaml.YAMLError, ValueError, TypeError):
         source = re.sub(r"\A---\n.*?\n---\n", "", source, flags=re.DOTALL)
-    source = _KRAMDOWN.sub("", without_liquid(source))
     page = Page()
+    write_markdown(_KRAMDOWN.sub("", without_liquid(source)), page)
+    return page.done(
+        "text/markdown",
+        str(meta.get("title") or ""),
+        owner=str(meta.get("owner") or ""),
+        author=str(meta.get("author") or ""),
+        modified=moment(meta.get("updated") or meta.get("last_updated") or meta.get("date")),
+        valid_until=moment(meta.get("valid_until")),
+    )
+
+
+def write_markdown(source: str, page: Page) -> None:
+    """Markdown without front matter, as blocks."""
     lines: list[str] = []
     fence = ""
     rows: list[list[str]] = []
@@ -88,10 +100,3 @@ def markdown(data: bytes) -> Parsed:
         elif plain := _plain_line(line).rstrip():
             lines.append(plain if lines else plain.lstrip())
     flush()
-    return page.done(
-        "text/markdown",
-        str(meta.get("title") or ""),
-        owner=str(meta.get("owner") or ""),
-        modified=moment(meta.get("updated") or meta.get("last_updated") or meta.get("date")),
-        valid_until=moment(meta.get("valid_until")),
-    )

@@ -4,22 +4,53 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, moment, one_line
+from assistant.index.parsers.structured import xml_tree
 
 SHEET_ROWS = 20_000
 SHEET_COLUMNS = 100
 EMPTY_ROWS = 500
 
 
+# What programs write where a person's name belongs.
+_NO_AUTHORS = {"python-docx", "openpyxl", "microsoft office user", "administrator", "admin", "user", "unknown"}
+
+
+def _author(name: str | None) -> str:
+    return "" if not name or name.strip().lower() in _NO_AUTHORS else name
+
+
+def _member(data: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.read(name) if name in archive.namelist() else b""
+
+
+def _valid_until(data: bytes) -> datetime | None:
+    """The file's own property "valid_until" or "Valid until", as Office lets people add one."""
+    if not (custom := _member(data, "docProps/custom.xml")):
+        return None
+    for item in xml_tree(custom):
+        if (item.get("name") or "").lower().replace(" ", "_") == "valid_until":
+            return moment("".join(map(str, item.itertext())))
+    return None
+
+
 def docx(data: bytes) -> Parsed:
     from docx import Document
     from docx.table import Table
 
-    document = Document(io.BytesIO(data))
+    try:
+        document = Document(io.BytesIO(data))
+    except KeyError as error:
+        if b"purl.oclc.org/ooxml" in _member(data, "_rels/.rels"):
+            raise ParseError("saved as Strict Open XML; save it as an ordinary docx") from error
+        raise
     page = Page()
     for item in document.iter_inner_content():
         if isinstance(item, Table):
@@ -36,7 +67,9 @@ def docx(data: bytes) -> Parsed:
     return page.done(
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         core.title or "",
+        author=_author(core.author),
         modified=moment(core.modified),
+        valid_until=_valid_until(data),
     )
 
 
@@ -67,7 +100,9 @@ def pptx(data: bytes) -> Parsed:
     return page.done(
         "application/vnd.openxmlformats-officedocument.presentationml.presentation",
         deck.core_properties.title or "",
+        author=_author(deck.core_properties.author),
         modified=moment(deck.core_properties.modified),
+        valid_until=_valid_until(data),
     )
 
 
@@ -89,27 +124,33 @@ def xlsx(data: bytes) -> Parsed:
 
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     page = Page()
+    cut: list[str] = []
     for sheet in book.worksheets:
         if sheet.sheet_state != "visible":
             continue
         page.sheet = sheet.title
         page.add(sheet.title, "heading", 2)
-        page.table(_sheet_rows(sheet))
+        page.table(_sheet_rows(sheet, cut))
     title = book.properties.title or ""
     return page.done(
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         title,
+        author=_author(book.properties.creator),
         modified=moment(book.properties.modified),
+        valid_until=_valid_until(data),
+        note=f"only the first {SHEET_ROWS:,} rows of a sheet are read" if cut else "",
     )
 
 
-def _sheet_rows(sheet: Any) -> Iterable[list[str]]:
+def _sheet_rows(sheet: Any, cut: list[str]) -> Iterable[list[str]]:
     sheet.reset_dimensions()
     empty = 0
     for number, row in enumerate(sheet.iter_rows(max_col=SHEET_COLUMNS, values_only=True)):
         cells = [_cell(v) for v in row]
         empty = 0 if any(cells) else empty + 1
         # A cell far below makes the reader hand out a million empty rows.
+        if number > SHEET_ROWS:
+            cut.append(sheet.title)
         if number > SHEET_ROWS or empty > EMPTY_ROWS:
             return
         yield cells

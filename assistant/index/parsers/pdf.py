@@ -4,38 +4,102 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, moment
+from assistant.index.parsers import picture
+
+_NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.?\s+[A-ZÄÖÜ][^.!?;]{2,70}$")
 
 
 def pdf(data: bytes) -> Parsed:
+    """Text page by page; pages that are only pictures are read by tesseract where it is installed."""
     import logging
 
     from pypdf import PasswordType, PdfReader
 
-    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
         raise ParseError("protected by a password")
     page = Page()
-    numbered = re.compile(r"(\d+(?:\.\d+)*)\.?\s+[A-ZÄÖÜ][^.!?;]{2,70}$")
+    reading = picture.Reading()
+    scanned: list[int] = []
     for number, sheet in enumerate(reader.pages, 1):
         page.page = number
-        lines: list[str] = []
-        for line in [*map(str.strip, (sheet.extract_text() or "").split("\n")), ""]:
-            heading = numbered.match(line)
-            if heading or not line:
-                page.add("\n".join(lines))
-                lines = []
-                if heading:
-                    page.add(line, "heading", 2 + heading.group(1).count("."))
-            else:
-                lines.append(line)
-    title = str(getattr(reader.metadata, "title", "") or "")
+        text = sheet.extract_text() or ""
+        if not text.strip() and _has_images(sheet):
+            scanned.append(number)
+            text = _recognised(sheet, reading) if picture.available() else ""
+        _write(text, page)
+    if scanned and not page.blocks and not picture.available():
+        raise ParseError(picture.NEEDS_TESSERACT)
+    note = f"{len(scanned)} pages hold only images; install tesseract to read them"
+    title = _fact(reader, "/Title")
     first = page.parts[0].split("\n")[0] if page.parts else ""
+    return page.done(
+        "application/pdf",
+        title if len(title) > 3 and ".doc" not in title else first,
+        author=_fact(reader, "/Author"),
+        modified=_date(reader, "modification_date") or _date(reader, "creation_date"),
+        valid_until=moment(_fact(reader, "/valid_until") or _fact(reader, "/ValidUntil")),
+        note=note if scanned and not picture.available() else "",
+    )
+
+
+def _write(text: str, page: Page) -> None:
+    lines: list[str] = []
+    for line in [*map(str.strip, text.split("\n")), ""]:
+        heading = _NUMBERED.match(line)
+        if heading or not line:
+            page.add("\n".join(lines))
+            lines = []
+            if heading:
+                page.add(line, "heading", 2 + heading.group(1).count("."))
+        else:
+            lines.append(line)
+
+
+def _fact(reader: Any, key: str) -> str:
+    """An entry of the file's own description; empty where it has none or cannot be read."""
+    from pypdf.errors import PyPdfError
+
     try:
-        modified = moment(reader.metadata.modification_date) if reader.metadata else None
-    except (ValueError, AttributeError):
-        modified = None
-    return page.done("application/pdf", title if len(title) > 3 and ".doc" not in title else first, modified=modified)
+        return str((reader.metadata or {}).get(key) or "")
+    except (PyPdfError, ValueError, TypeError, AttributeError, KeyError):
+        return ""
+
+
+def _date(reader: Any, name: str) -> Any:
+    from pypdf.errors import PyPdfError
+
+    try:
+        return moment(getattr(reader.metadata, name, None))
+    except (PyPdfError, ValueError, TypeError, AttributeError, KeyError):
+        return None
+
+
+def _has_images(sheet: Any) -> bool:
+    from pypdf.errors import PyPdfError
+
+    try:
+        return bool(sheet.images.keys())
+    except (PyPdfError, ValueError, TypeError, AttributeError, KeyError):
+        return False
+
+
+def _recognised(sheet: Any, reading: picture.Reading) -> str:
+    """The text of a page's pictures, turned as the page is shown. A picture that cannot be decoded is left out."""
+    from pypdf.errors import PyPdfError
+
+    texts = []
+    for key in sheet.images.keys():  # noqa: SIM118 - its iterator decodes every picture
+        try:
+            image = sheet.images[key].image
+        except (PyPdfError, ImportError, OSError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError):
+            continue
+        # Signs and rules are no text.
+        if image is not None and min(image.size) >= 20:
+            texts.append(reading.text(image.rotate(-(sheet.rotation or 0), expand=True)))
+    return "\n\n".join(texts)

@@ -55,6 +55,23 @@ def _hidden(element: Any) -> bool:
 
 
 def html_page(data: bytes) -> Parsed:
+    page = Page()
+    tree = write_html(data, page)
+    found = tree.find(".//title")
+    meta = {m.get("name", "").lower(): m.get("content") or "" for m in tree.iter("meta") if m.get("name")}
+    title = "".join(map(str, found.itertext())) if found is not None else ""
+    return page.done(
+        "text/html",
+        title,
+        owner=meta.get("owner") or "",
+        author=meta.get("author") or "",
+        modified=moment(meta.get("updated") or meta.get("date") or meta.get("last-modified")),
+        valid_until=moment(meta.get("valid_until") or meta.get("valid-until")),
+    )
+
+
+def write_html(data: bytes, page: Page) -> Any:
+    """What a page shows, as blocks. Returns its tree."""
     from lxml import html
 
     text = decode(data)
@@ -63,18 +80,8 @@ def html_page(data: bytes) -> Parsed:
     tree = html.document_fromstring(
         without_liquid(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)), parser=parser
     )
-    page = Page()
-    found = tree.find(".//title")
     _html_walk(tree, page, 0)
-    meta = {m.get("name", "").lower(): m.get("content") or "" for m in tree.iter("meta") if m.get("name")}
-    title = "".join(map(str, found.itertext())) if found is not None else ""
-    return page.done(
-        "text/html",
-        title,
-        owner=meta.get("owner") or meta.get("author") or "",
-        modified=moment(meta.get("updated") or meta.get("date") or meta.get("last-modified")),
-        valid_until=moment(meta.get("valid_until") or meta.get("valid-until")),
-    )
+    return tree
 
 
 def _flow(element: Any) -> str:
