@@ -278,7 +278,11 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a cut pdf": ("a.pdf", lambda: pdf(["x"])[:200], "damaged"),
     "an encrypted pdf": ("a.pdf", encrypted, "protected by a password"),
     "a zip bomb": ("a.docx", bomb, "unpacks to far more"),
-    "an archive": ("a.docx", lambda: archive("readme.bin"), "no file that can be read .readme.bin: files of the kind .bin"),
+    "an archive": (
+        "a.docx",
+        lambda: archive("readme.bin"),
+        "no file that can be read .readme.bin: files of the kind .bin",
+    ),
     "an archive with a way out": ("a.docx", lambda: archive("../../etc/passwd"), "leads out of the archive"),
     "a docx that holds no xml": ("a.docx", lambda: archive("word/document.xml"), "damaged, or not really a docx"),
     "an old office file": ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "password-protected"),

@@ -35,7 +35,7 @@ def pdf(data: bytes) -> Parsed:
         _write(text, page)
     if scanned and not page.blocks and not picture.available():
         raise ParseError(picture.NEEDS_TESSERACT)
-    note = f"{len(scanned)} pages hold only images; install tesseract to read them"
+    unread = "a page holds" if len(scanned) == 1 else f"{len(scanned)} pages hold"
     title = _fact(reader, "/Title")
     first = page.parts[0].split("\n")[0] if page.parts else ""
     return page.done(
@@ -44,7 +44,7 @@ def pdf(data: bytes) -> Parsed:
         author=_fact(reader, "/Author"),
         modified=_date(reader, "modification_date") or _date(reader, "creation_date"),
         valid_until=moment(_fact(reader, "/valid_until") or _fact(reader, "/ValidUntil")),
-        note=note if scanned and not picture.available() else "",
+        note=f"{unread} only images; {picture.INSTALL}" if scanned and not picture.available() else "",
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed
 
-NEEDS_TESSERACT = "holds only images; install tesseract to read them"
+INSTALL = "install tesseract to read them"
+NEEDS_TESSERACT = f"holds only images; {INSTALL}"
 # For all pictures of a file, so that the time that a file may take is kept.
 SECONDS = 20.0
 PIXELS = 60_000_000
