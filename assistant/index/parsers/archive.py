@@ -34,7 +34,10 @@ def zipped(data: bytes, parse: Callable[[str, bytes], Parsed]) -> Parsed:
     if unread and not page.blocks:
         raise ParseError(f"holds no file that can be read ({unread[0]})")
     note = f"{len(unread)} of {len(members)} files in it are not read ({unread[0]})" if unread else ""
-    return page.done("application/zip", "", note=note)
+    parsed = page.done("application/zip", "", note=note)
+    # Its first member's name is no title of the whole.
+    parsed.title = ""
+    return parsed
 
 
 def _is_left_out(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import groupby
 from typing import Any
 
 from assistant.errors import ParseError
@@ -44,7 +45,12 @@ def rtf(data: bytes) -> Parsed:
 
     source = data.decode("latin-1")
     page = Page()
-    page.paragraphs(rtf_to_text(source, errors="ignore"))  # type: ignore[no-untyped-call]
+    text = rtf_to_text(source, errors="ignore")  # type: ignore[no-untyped-call]
+    for is_table, lines in groupby(text.split("\n"), lambda line: line.count("|") > 1 and line.rstrip().endswith("|")):
+        if is_table:
+            page.table(line.rstrip().removesuffix("|").split("|") for line in lines)
+        else:
+            page.paragraphs("\n".join(lines))
     changed = re.search(r"\\revtim\\yr(\d{4})\\mo(\d{1,2})\\dy(\d{1,2})", source)
     return page.done(
         "application/rtf",
@@ -57,4 +63,4 @@ def rtf(data: bytes) -> Parsed:
 def _of_head(source: str, name: str) -> str:
     """A plain entry of the head; one with escapes in it is left alone."""
     found = re.search(rf"\{{\\{name} ([^\\{{}}]{{1,200}})\}}", source)
-    return found.group(1) if found else ""
+    return found.group(1) if found and found.group(1).strip("? ") else ""

@@ -103,7 +103,7 @@ def xml_text(data: bytes) -> Parsed:
     page = Page()
     root = xml_tree(data)
     _element(root, page)
-    title = next(("".join(map(str, e.itertext())) for e in root.iter() if local(e).lower() == "title"), "")
+    title = next((flat(e) for e in root.iter() if local(e).lower() == "title"), "")
     return page.done("application/xml", title)
 
 
@@ -111,13 +111,16 @@ def _element(element: Any, page: Page) -> None:
     children = [c for c in element if local(c)]
     mixed = (element.text or "").strip() or any((c.tail or "").strip() for c in element)
     if mixed or not children:
-        page.add(_flat(element))
+        page.add(flat(element))
     elif all(not [g for g in c if local(g)] for c in children) and len({local(c) for c in children}) > 1:
-        page.add(" | ".join(f"{local(c)}: {text}" for c in children if (text := _flat(c))), "row")
+        page.add(" | ".join(f"{local(c)}: {text}" for c in children if (text := flat(c))), "row")
     else:
         for child in children:
             _element(child, page)
 
 
-def _flat(element: Any) -> str:
-    return " ".join("".join(map(str, element.itertext(with_tail=False))).split())
+def flat(element: Any) -> str:
+    from lxml import etree
+
+    # Comments and instructions are no text.
+    return " ".join(str(etree.tostring(element, method="text", encoding="unicode", with_tail=False)).split())
