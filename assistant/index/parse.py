@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -96,10 +97,13 @@ def _of_archive(data: bytes) -> str:
             names = set(file.namelist())
             if sum(i.file_size for i in file.infolist()) > UNZIPPED_BYTES:
                 raise ParseError("unpacks to far more than a document holds")
-    except zipfile.BadZipFile as error:
+            types = file.read("[Content_Types].xml") if "[Content_Types].xml" in names else b""
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ParseError("cut off or damaged: its archive cannot be opened") from error
     for kind, member in _MEMBERS:
         if member in names:
+            if kind in {"docx", "pptx"} and _OTHER_TYPES.search(types):
+                raise ParseError(f"a document with macros, or a template; save it as {kind}")
             return kind
     if "[Content_Types].xml" in names:
         raise ParseError("damaged: the part that holds its text is missing")
@@ -117,6 +121,7 @@ _MEMBERS = (
     ("epub", "META-INF/container.xml"),
     ("odf", "content.xml"),
 )
+_OTHER_TYPES = re.compile(rb"(macroEnabled|template(\.macroEnabled)?)\.main\+xml")
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
 _ARCHIVES = (b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"PK\x05\x06", b"PK\x07\x08")
 # Kinds that are known by their first bytes: a name alone makes none of them.

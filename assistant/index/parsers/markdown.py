@@ -7,19 +7,20 @@ from typing import Any
 
 from assistant.index.page import Page, Parsed, decode, moment
 
-_LIQUID = re.compile(r"\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+# Every pattern is bounded: a file of opening marks alone would else be searched to its end from each of them.
+_LIQUID = re.compile(r"\{%.{0,2000}?%\}|\{\{.{0,2000}?\}\}", re.DOTALL)
 # A shortcode with one value, {% channel "help-desk" %}, stands for that value; a path is not meant to be read.
 _SHORTCODE = re.compile(r"""\{%-?\s*\w+\s+["']([^"'/\n]{2,80})["']\s*-?%\}""")
-_KRAMDOWN = re.compile(r"\{:[^}\n]*\}")
+_KRAMDOWN = re.compile(r"\{:[^}\n]{0,500}\}")
 
 
 def without_liquid(text: str) -> str:
     return _LIQUID.sub("", _SHORTCODE.sub(r"\1", text))
 
 
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\((<[^>\n]*>|[^)\s]*)[^)\n]*\)")
-_HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->", re.DOTALL)
-_MARKS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_LINK = re.compile(r"!?\[([^\]\n]{0,1000}+)\]\((<[^>\n]{0,2000}+>|[^)\s]{0,2000}+)[^)\n]{0,500}+\)")
+_HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.{0,2000}?-->", re.DOTALL)
+_MARKS = re.compile(r"(\*\*|__)(?=\S)(.{1,1000}?)(?<=\S)\1")
 
 
 def _plain_line(line: str) -> str:
@@ -49,12 +50,18 @@ def markdown(data: bytes) -> Parsed:
     write_markdown(_KRAMDOWN.sub("", without_liquid(source)), page)
     return page.done(
         "text/markdown",
-        str(meta.get("title") or ""),
-        owner=str(meta.get("owner") or ""),
-        author=str(meta.get("author") or ""),
+        _plain(meta, "title"),
+        owner=_plain(meta, "owner"),
+        author=_plain(meta, "author"),
         modified=moment(meta.get("updated") or meta.get("last_updated") or meta.get("date")),
         valid_until=moment(meta.get("valid_until")),
     )
+
+
+def _plain(meta: dict[str, Any], name: str) -> str:
+    """A fact that is a word or a number; a structure of YAML may be without end when it is written out."""
+    value = meta.get(name)
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def write_markdown(source: str, page: Page) -> None:
@@ -80,9 +87,9 @@ def write_markdown(source: str, page: Page) -> None:
         if fence:
             lines.append(line)
             continue
-        if heading := re.match(r"(#{1,6})\s+(.*?)\s*#*\s*$", line):
+        if heading := re.match(r"(#{1,6})\s+(\S.*)", line):
             flush()
-            page.add(_plain_line(heading.group(2)), "heading", len(heading.group(1)))
+            page.add(_plain_line(heading.group(2).rstrip().rstrip("#").rstrip()), "heading", len(heading.group(1)))
         elif re.match(r"\s*\|.*\|\s*$", line):
             if lines:
                 flush()

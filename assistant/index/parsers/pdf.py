@@ -10,6 +10,7 @@ from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, moment
 from assistant.index.parsers import picture
 
+_UNDECODED = " in a form that is not read; print it to a new PDF"
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.?\s+[A-ZÄÖÜ][^.!?;]{2,70}$")
 
 
@@ -25,17 +26,24 @@ def pdf(data: bytes) -> Parsed:
         raise ParseError("protected by a password")
     page = Page()
     reading = picture.Reading()
-    scanned: list[int] = []
+    scanned = undecoded = 0
     for number, sheet in enumerate(reader.pages, 1):
         page.page = number
         text = sheet.extract_text() or ""
         if not text.strip() and _has_images(sheet):
-            scanned.append(number)
-            text = _recognised(sheet, reading) if picture.available() else ""
+            if picture.available():
+                text, whole = _recognised(sheet, reading)
+                undecoded += not whole
+            else:
+                scanned += 1
         _write(text, page)
-    if scanned and not page.blocks and not picture.available():
+    if not page.blocks and scanned:
         raise ParseError(picture.NEEDS_TESSERACT)
-    unread = "a page holds" if len(scanned) == 1 else f"{len(scanned)} pages hold"
+    if not page.blocks and undecoded:
+        raise ParseError(f"holds only images{_UNDECODED}")
+    note = f"{_pages(scanned)} only images; {picture.INSTALL}" if scanned else ""
+    if undecoded:
+        note = f"{_pages(undecoded)} images{_UNDECODED}"
     title = _fact(reader, "/Title")
     first = page.parts[0].split("\n")[0] if page.parts else ""
     return page.done(
@@ -44,8 +52,12 @@ def pdf(data: bytes) -> Parsed:
         author=_fact(reader, "/Author"),
         modified=_date(reader, "modification_date") or _date(reader, "creation_date"),
         valid_until=moment(_fact(reader, "/valid_until") or _fact(reader, "/ValidUntil")),
-        note=f"{unread} only images; {picture.INSTALL}" if scanned and not picture.available() else "",
+        note=note,
     )
+
+
+def _pages(count: int) -> str:
+    return "a page holds" if count == 1 else f"{count} pages hold"
 
 
 def _write(text: str, page: Page) -> None:
@@ -89,17 +101,19 @@ def _has_images(sheet: Any) -> bool:
         return False
 
 
-def _recognised(sheet: Any, reading: picture.Reading) -> str:
-    """The text of a page's pictures, turned as the page is shown. A picture that cannot be decoded is left out."""
-    from pypdf.errors import PyPdfError
+def _recognised(sheet: Any, reading: picture.Reading) -> tuple[str, bool]:
+    """The text of a page's pictures, turned as the page is shown, and whether all of them could be decoded."""
+    from pypdf.errors import DependencyError, PyPdfError
 
-    texts = []
+    damaged = (DependencyError, PyPdfError, ImportError, OSError, ValueError, TypeError, AttributeError, KeyError)
+    texts, whole = [], True
     for key in sheet.images.keys():  # noqa: SIM118 - its iterator decodes every picture
         try:
             image = sheet.images[key].image
-        except (PyPdfError, ImportError, OSError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError):
+        except (*damaged, NotImplementedError):
+            whole = False
             continue
         # Signs and rules are no text.
         if image is not None and min(image.size) >= 20:
             texts.append(reading.text(image.rotate(-(sheet.rotation or 0), expand=True)))
-    return "\n\n".join(texts)
+    return "\n\n".join(texts), whole

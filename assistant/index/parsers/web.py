@@ -100,7 +100,9 @@ def _flow(element: Any) -> str:
                     else inner
                 )
         parts.append(child.tail or "")
-    return re.sub(r"[^\S\n]+", " ", re.sub(r"\s*\n\s*", "\n" if element.tag == "pre" else " ", "".join(parts)))
+    # Blanks first: looked for around a line's end, a long run of them would be searched from each.
+    line = re.sub(r"[^\S\n]+", " ", "".join(parts))
+    return re.sub(r" ?\n\s*", "\n" if element.tag == "pre" else " ", line)
 
 
 def _html_walk(element: Any, page: Page, depth: int) -> None:
