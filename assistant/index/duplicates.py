@@ -101,7 +101,7 @@ def once(
             if other.id == row.id:
                 continue
             newer, older = (passage, kept[at]) if _age(row) > _age(other) else (kept[at], passage)
-            if words[older] <= words[newer]:
+            if words[older] and words[older] <= words[newer]:
                 kept[at] = newer
                 break
         else:

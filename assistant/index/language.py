@@ -8,7 +8,12 @@ from collections import Counter
 SAMPLE = 20_000
 # Fewer words say too little.
 LEAST_WORDS = 6
-LEAST_SHARE = 0.12
+LEAST_SHARE = 0.08
+LEAST_DIFFERENT = 3
+# How much more the best language must have than the next.
+LEAD = 1.2
+# Written so much alike that neither leads.
+_LIKE = {"da": "nb", "nb": "da"}
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SCRIPTS = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -59,7 +64,8 @@ _WORDS = {
     "ro": "de și în a la cu care pe nu din să o un mai este că pentru prin sau sunt au fi ce după al se ale lui cel",
     "hu": "a az és hogy nem is egy ez meg csak már de volt van mint ha még vagy el kell lehet azt",
 }
-_SETS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+# A single letter is as often a label as a word.
+_SETS = {name: frozenset(w for w in words.split() if len(w) > 1) for name, words in _WORDS.items()}
 # A little word that many languages have says less.
 _WEIGHT = {word: 1 / count for word, count in Counter(w for words in _SETS.values() for w in words).items()}
 
@@ -82,5 +88,7 @@ def language_of(text: str) -> str:
         return ""
     scores = {name: sum(n * _WEIGHT[w] for w, n in words.items() if w in own) for name, own in _SETS.items()}
     best = max(scores, key=lambda name: scores[name])
-    share = sum(n for w, n in words.items() if w in _SETS[best]) / total
-    return best if share >= LEAST_SHARE else ""
+    second = max(scores.keys() - {best, _LIKE.get(best)}, key=lambda name: scores[name])
+    found = [n for w, n in words.items() if w in _SETS[best]]
+    clear = scores[best] >= LEAD * scores[second] and len(found) >= LEAST_DIFFERENT
+    return best if clear and sum(found) >= LEAST_SHARE * total else ""

@@ -11,15 +11,19 @@ from array import array
 # them tell the share of shingles that two texts have in common within about .03.
 SHINGLE = 4
 SIZE = 128
+# Texts of fewer words are too often the same by chance.
+LEAST_WORDS = 5
 # A text of fewer shingles says too little to be called nearly the same as another.
 LEAST = 20
 _WORD = re.compile(r"\w+")
 
 
 def text_hash(text: str) -> str:
-    """Names the words of a text, whatever its layout; empty for a text without words."""
+    """Names the words of a text, whatever its layout; empty for a text of a few words."""
     words = _words(text)
-    return hashlib.sha256(" ".join(words).encode("utf-8", "replace")).hexdigest()[:32] if words else ""
+    return (
+        hashlib.sha256(" ".join(words).encode("utf-8", "replace")).hexdigest()[:32] if len(words) >= LEAST_WORDS else ""
+    )
 
 
 def sketch(text: str) -> bytes:
