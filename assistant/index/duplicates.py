@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nlargest
+from itertools import chain
 
 from sqlalchemy import bindparam, update
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
+from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow
 from assistant.index import sketch
 
 # The share of four-word shingles that two documents have in common to count as one; .8 is about one word changed in 36.
 NEAR = 0.8
+# A value that more documents share than this is of what they all say at their foot, and tells nothing.
+COMMON = 50
+LIKELY = 5
 _WORD = re.compile(r"\w+")
 
 
@@ -45,38 +50,37 @@ def groups(newest_first: Iterable[Kept]) -> dict[int, int]:
         same[document.text_hash] = document.id
         heads[document.id] = own
         for value in own:
-            holders[value].append(document.id)
+            if len(holders[value]) < COMMON:
+                holders[value].append(document.id)
     return found
 
 
 def _nearest(
     own: frozenset[int], holders: Mapping[int, Sequence[int]], heads: Mapping[int, frozenset[int]]
 ) -> int | None:
-    shared: defaultdict[int, int] = defaultdict(int)
-    for value in own:
-        for head in holders.get(value, ()):
-            shared[head] += 1
-    likely = [head for head, count in shared.items() if count >= min(len(own), len(heads[head])) / 2]
-    best = max(likely, key=lambda head: (sketch.resemblance(own, heads[head]), -head), default=None)
-    return best if best is not None and sketch.resemblance(own, heads[best]) >= NEAR else None
+    shared = Counter(chain.from_iterable(holders[value] for value in own if value in holders))
+    alike = {head: count for head, count in shared.items() if count * 4 >= len(own)}
+    likely = {head: sketch.resemblance(own, heads[head]) for head in nlargest(LIKELY, alike, key=lambda h: alike[h])}
+    best = max(likely, key=lambda head: (likely[head], -head), default=None)
+    return best if best is not None and likely[best] >= NEAR else None
 
 
-async def mark(session: AsyncSession) -> int:
+async def mark(db: Database) -> int:
     """Note for every indexed document which newer one it repeats. Returns how many do."""
-    await session.flush()
-    rows = await session.exec(
-        select(DocumentRow.id, DocumentRow.text_hash, DocumentRow.sketch, DocumentRow.duplicate_of)
-        .where(DocumentRow.state == "indexed")
-        .order_by(col(DocumentRow.modified).desc().nulls_last(), col(DocumentRow.id))
-    )
-    held = [(i, text, drawn, before) for i, text, drawn, before in rows.all() if i is not None]
+    async with db.read() as session:
+        rows = await session.exec(
+            select(DocumentRow.id, DocumentRow.text_hash, DocumentRow.sketch, DocumentRow.duplicate_of)
+            .where(DocumentRow.state == "indexed")
+            .order_by(col(DocumentRow.modified).desc().nulls_last(), col(DocumentRow.id))
+        )
+        held = [(i, text, drawn, before) for i, text, drawn, before in rows.all() if i is not None]
     found = groups(Kept(i, text, drawn or b"") for i, text, drawn, _ in held)
     changes = [{"document": i, "head": found.get(i)} for i, _, _, before in held if found.get(i) != before]
     if changes:
         table = DocumentRow.__table__  # type: ignore[attr-defined]
         statement = update(table).where(table.c.id == bindparam("document")).values(duplicate_of=bindparam("head"))
-        await (await session.connection()).execute(statement, changes)
-        session.expire_all()
+        async with db.write() as session:
+            await (await session.connection()).execute(statement, changes)
     return len(found)
 
 

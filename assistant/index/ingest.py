@@ -339,6 +339,7 @@ async def _build(
     report.removed = len(gone)
     report.documents, report.passages = held.documents, held.passages
     await _go_live(parts, made, read, gone, moved, failed, report)
+    report.duplicates = await duplicates.mark(parts.db)
     report.release = made.id
     await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
     return report
@@ -485,7 +486,6 @@ async def _go_live(
             if document_id not in written:
                 statement = update(DocumentRow).where(col(DocumentRow.id) == document_id)
                 await session.exec(statement.values(indexed_rule=rule))
-        report.duplicates = await duplicates.mark(session)
         session.add(made)
         await session.flush()
         await release.point(session, made, "indexing run")

@@ -54,10 +54,12 @@ def _serve(pipe: Connection) -> None:
 
 def _resident_mb(pid: int) -> float:
     """Resident memory of a worker and what it started, by the kernel's own account; 0 where there is none to read."""
+    processes = [str(pid)]
+    with contextlib.suppress(OSError):
+        processes += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total = 0
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for process in (pid, *started):
+    for process in processes:
+        with contextlib.suppress(OSError, IndexError, ValueError):
             total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
     return total / 1e6
 
