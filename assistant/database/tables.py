@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -185,6 +185,11 @@ class DocumentRow(SQLModel, table=True):
     indexed_rule: int | None = Field(default=None, description="the rule that its passages carry in the active release")
     sha256: str = ""
     size: int = 0
+    text_hash: str = Field(
+        default="", description="names its words, whatever their layout", sa_column_kwargs={"server_default": ""}
+    )
+    sketch: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    duplicate_of: int | None = Field(default=None, index=True, description="the newer document that says the same")
     settings: str = Field(default="", description="fingerprint of parser, splitter and embedder")
     state: str = Field(default="indexed")
     reason: str = ""

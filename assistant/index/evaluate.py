@@ -16,7 +16,7 @@ from ir_measures import RR, R, nDCG
 from assistant.domain import Progress
 from assistant.errors import InputError
 from assistant.index.ingest import _embed
-from assistant.index.parse import Page
+from assistant.index.page import Page
 from assistant.index.rerank import Reader
 from assistant.index.retrieve import DEPTH, VECTOR_SHARE, fuse, normalised, of_pieces, pieces, reranked
 from assistant.index.split import split

@@ -24,8 +24,9 @@ from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow, SourceRow, UsageRow
 from assistant.domain import Attempt, Progress, now
 from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
-from assistant.index import access, parse, release, sources, split
-from assistant.index.parse import Parsed
+from assistant.index import access, duplicates, parse, release, sources, split
+from assistant.index.page import Parsed
+from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
@@ -51,6 +52,7 @@ class Report:
     removed: int = 0
     unchanged: int = 0
     embedded: int = 0
+    duplicates: int = 0
     empty: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -220,10 +222,12 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
             continue
         digest = sources.fingerprint(data)
         same = row.sha256 == digest and row.settings == print_
-        if same and row.state in {"empty", "failed"}:
+        # What only waited for a program to be installed is tried again once it is there.
+        waited = picture.INSTALL in row.reason and picture.available()
+        if same and row.state in {"empty", "failed"} and not waited:
             facts |= {"sha256": digest, "settings": print_}
             failed.append((row, facts, row.reason if row.state == "failed" else ""))
-        elif same and row.state == "indexed" and not fresh_table:
+        elif same and row.state == "indexed" and not fresh_table and not waited:
             report.unchanged += 1
         else:
             work.append(_Work(row, source, digest, facts))
@@ -336,6 +340,7 @@ async def _build(
     report.removed = len(gone)
     report.documents, report.passages = held.documents, held.passages
     await _go_live(parts, made, read, gone, moved, failed, report)
+    report.duplicates = await duplicates.mark(parts.db)
     report.release = made.id
     await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
     return report
@@ -441,7 +446,7 @@ def _mark(row: DocumentRow, facts: dict[str, Any], reason: str, report: Report) 
     for name, value in facts.items():
         setattr(row, name, value)
     row.state, row.reason, row.passages = ("failed", reason, 0) if reason else ("empty", "holds no text", 0)
-    row.updated_at = now()
+    row.updated_at, row.duplicate_of = now(), None
     if reason:
         report.failed.append({"path": row.path, "reason": reason})
     else:
@@ -465,14 +470,16 @@ async def _go_live(
             for name, value in item.facts.items():
                 setattr(document, name, value)
             document.title, document.media_type = parsed.title, parsed.media_type
-            document.owner = parsed.owner or item.source.owner
+            document.owner = parsed.owner or item.source.owner or parsed.author
+            document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
             document.modified = parsed.modified or document.modified
             document.valid_until, document.passages = parsed.valid_until, count
-            document.state, document.reason, document.updated_at = "indexed", "", now()
+            document.state, document.reason, document.updated_at = "indexed", parsed.note, now()
             document.indexed_rule = item.row.rule_id
         for row in gone:
             document = await _as_it_is(session, row)
             document.state, document.passages, document.updated_at = "removed", 0, now()
+            document.duplicate_of = None
         for row, facts, reason in failed:
             _mark(await _as_it_is(session, row), facts, reason, report)
         for document_id, rule in moved:

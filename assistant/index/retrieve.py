@@ -20,7 +20,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, release, rerank
+from assistant.index import access, duplicates, release, rerank
 from assistant.index.sources import inside
 from assistant.index.store import PassageVectorStore, Store, Table
 
@@ -221,9 +221,10 @@ class Knowledge:
             documents = await access.allowed(session, rules, (n.metadata["document_id"] for n in nodes.values()))
         shown: Counter[int] = Counter()
         kept = []
-        for i, node in nodes.items():
-            document = node.metadata["document_id"]
-            if document in documents and shown[document] < OF_ONE_DOCUMENT:
+        readable = {i: n.metadata["document_id"] for i, n in nodes.items() if n.metadata["document_id"] in documents}
+        for i in duplicates.once(list(readable), {i: nodes[i].text for i in readable}, readable, documents):
+            document = readable[i]
+            if shown[document] < OF_ONE_DOCUMENT:
                 shown[document] += 1
                 kept.append(i)
         passages = tuple(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assistant.domain import Place
-from assistant.index.parse import Block, Parsed
+from assistant.index.page import Parsed
 
-FINGERPRINT = "split-2"
+FINGERPRINT = "split-3"
 _WORD = re.compile(r"\S+")
 
 
@@ -75,7 +75,6 @@ def _tail(group: list[_Piece], overlap: int) -> list[_Piece]:
 def _pieces(parsed: Parsed, words: int) -> Iterator[_Piece]:
     path: list[tuple[int, str]] = []
     header: tuple[int, int] | None = None
-    before: Block | None = None
     for block in parsed.blocks:
         text = parsed.text[block.start : block.end]
         if block.kind == "heading":
@@ -83,22 +82,44 @@ def _pieces(parsed: Parsed, words: int) -> Iterator[_Piece]:
             path.append((block.level, " ".join(text.split())[:120]))
         if block.kind != "row":
             header = None
-        elif before is None or before.kind != "row" or before.sheet != block.sheet:
+        elif block.level:
             header = (block.start, block.end)
-        before = block
         headings = tuple(h for _, h in path if h != parsed.title)
-        for start, end in _within(text, words):
+        for start, end in _whole_lines(text, words) if block.kind == "code" else _within(text, words):
             yield _Piece(
                 block.start + start,
                 block.start + end,
                 # A piece of a word without end counts by its length, or a passage would take any number of them.
-                max(len(text[start:end].split()), (end - start) // 12),
+                _size(text[start:end]),
                 headings,
                 block.page,
                 block.sheet,
                 block.kind == "heading",
                 header if header and header != (block.start, block.end) else None,
             )
+
+
+def _whole_lines(text: str, words: int) -> Iterator[tuple[int, int]]:
+    """Code whole up to twice a passage; longer code between its lines, and within one only if it is too long itself."""
+    if _size(text) <= words * 2:
+        yield 0, len(text)
+        return
+    start = end = 0
+    for line in re.finditer(r"[^\n]+", text):
+        if end > start and _size(text[start : line.end()]) > words:
+            yield start, end
+            start = line.start()
+        end = line.end()
+        if _size(line.group()) > words:
+            for first, last in _within(line.group(), words):
+                yield start + first, start + last
+            start = end
+    if end > start:
+        yield start, end
+
+
+def _size(text: str) -> int:
+    return max(len(text.split()), len(text) // 12)
 
 
 def _within(text: str, words: int) -> Iterator[tuple[int, int]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import queue
 import signal
+import sys
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import ParseError
-from assistant.index.parse import Parsed, parse
+from assistant.index.page import Parsed
+from assistant.index.parse import parse
 from assistant.index.split import Chunk, split
 
 SECONDS = 30.0
@@ -22,8 +25,17 @@ MEGABYTES = 512
 _spawn = multiprocessing.get_context("spawn")
 
 
+def _no_network(event: str, _: tuple[Any, ...]) -> None:
+    """Refuses every way to the network: no document has anything to fetch."""
+    if event in {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "socket.gethostbyname"}:
+        raise PermissionError("parsers do not use the network")
+
+
 def _serve(pipe: Connection) -> None:
     """The worker: reads (path, bytes, words, overlap), answers with a document or a reason."""
+    # What it starts, for pictures, is ended with it.
+    os.setpgid(0, 0)
+    sys.addaudithook(_no_network)
     while True:
         try:
             path, data, words, overlap = pipe.recv()
@@ -41,11 +53,15 @@ def _serve(pipe: Connection) -> None:
 
 
 def _resident_mb(pid: int) -> float:
-    """Resident memory by the kernel's own account; 0 where there is none to read."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
-    except (OSError, IndexError, ValueError):
-        return 0.0
+    """Resident memory of a worker and what it started, by the kernel's own account; 0 where there is none to read."""
+    processes = [str(pid)]
+    with contextlib.suppress(OSError):
+        processes += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    total = 0
+    for process in processes:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
+    return total / 1e6
 
 
 class _Worker:
@@ -83,6 +99,8 @@ class _Worker:
     def end(self) -> None:
         with contextlib.suppress(OSError):
             self._pipe.close()
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
 

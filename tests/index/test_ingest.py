@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import multiprocessing
 import os
 import random
 import resource
 import shutil
 import time
+import zipfile
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -55,6 +57,7 @@ async def test_a_first_run_indexes_what_it_can_and_lists_the_rest(index: Index) 
         "removed": 0,
         "unchanged": 0,
         "embedded": 2,
+        "duplicates": 0,
         "empty": ["blank.txt"],
         "failed": [{"path": "broken.pdf", "reason": "not really a pdf file"}],
         "seconds": report.seconds,
@@ -362,3 +365,38 @@ async def test_a_document_deleted_from_sql_while_a_run_goes_on_is_written_whole(
         await session.exec(update(DocumentRow).where(col(DocumentRow.path) == "holiday.md").values(state="failed"))
     report = await index.sync({"holiday.md": HOLIDAY + "\n\nMore."})
     assert report.added == 1
+
+
+async def test_a_document_keeps_its_language_owner_and_dates(index: Index) -> None:
+    german = "---\nowner: Ada\nupdated: 2024-03-01\nvalid_until: 2025-12-31\n---\n" + (
+        "Der Antrag muss bis zum Ende des Monats bei der Leitung sein und wird dann von ihr beantwortet."
+    )
+    written = "---\nauthor: Bob\n---\nThe request must be sent to your manager before the end of the month."
+    index.source = index.source.model_copy(update={"owner": "Front desk"})
+    await index.sync({"german.md": german, "english.md": written})
+    async with index.db.read() as session:
+        rows = {d.path: d for d in (await session.exec(select(DocumentRow))).all()}
+    document = rows["german.md"]
+    assert (document.language, document.owner) == ("de", "Ada")
+    assert document.modified == datetime(2024, 3, 1, tzinfo=UTC)
+    assert document.valid_until == datetime(2025, 12, 31, tzinfo=UTC)
+    # Who wrote a file is asked only where nobody else is named.
+    assert (rows["english.md"].language, rows["english.md"].owner) == ("en", "Front desk")
+    assert rows["english.md"].modified is not None
+    index.source = index.source.model_copy(update={"owner": ""})
+    await index.sync({"english.md": written + " Please."})
+    async with index.db.read() as session:
+        rows = {d.path: d for d in (await session.exec(select(DocumentRow))).all()}
+    assert rows["english.md"].owner == "Bob"
+
+
+async def test_what_of_a_file_was_not_read_is_noted_with_the_document(index: Index) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.md", "# Rules\n\nWords.")
+        archive.writestr("b.exe", "MZ")
+    await index.sync({"rules.zip": out.getvalue()})
+    async with index.db.read() as session:
+        (document,) = (await session.exec(select(DocumentRow))).all()
+    assert document.state == "indexed"
+    assert document.reason == "1 of 2 files in it are not read (b.exe: files of the kind .exe are not read)"

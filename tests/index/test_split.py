@@ -5,7 +5,8 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.index.parse import Page, Parsed, parse
+from assistant.index.page import Page, Parsed
+from assistant.index.parse import parse
 from assistant.index.split import split
 
 words = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Z")), min_size=1, max_size=14)
@@ -96,3 +97,39 @@ def test_neighbours_share_words_only_within_a_section() -> None:
 def test_a_document_of_headings_only_is_one_passage_and_an_empty_one_has_none() -> None:
     assert [c.text for c in split(parse("a.md", b"# Only a title"), 100, 10)] == ["Only a title"]
     assert split(parse("a.md", b"  \n"), 100, 10) == []
+
+
+def test_two_tables_in_a_row_keep_their_own_column_names() -> None:
+    def table(name: str) -> str:
+        rows = "".join(f"<tr><td>{name}{n}</td><td>{n} pieces of it</td></tr>" for n in range(40))
+        return f"<table><tr><th>{name}</th><th>Count of {name}</th></tr>{rows}</table>"
+
+    chunks = split(parse("a.html", f"<html><body>{table('Bolt')}{table('Nut')}</body></html>".encode()), 40, 0)
+    assert len(chunks) > 8
+    for chunk in chunks:
+        for name in ("Bolt", "Nut"):
+            if f"{name}: {name}" in chunk.text:
+                assert f"{name} | Count of {name}" in chunk.indexed
+
+
+def test_code_stays_whole_and_longer_code_is_cut_between_lines() -> None:
+    lines = [f"value_{n} = compute({n}); check(value_{n})  # step {n}." for n in range(12)]
+    short = "\n".join(lines)
+    source = f"# Setup\n\n```\n{short}\n```"
+    (whole,) = [c for c in split(parse("a.md", source.encode()), 60, 10) if "compute" in c.text]
+    assert short in whole.text
+    long = "\n".join(lines * 8)
+    cut = split(parse("a.md", f"```\n{long}\n```".encode()), 60, 10)
+    assert len(cut) > 5
+    assert {line for c in cut for line in c.text.split("\n")} == set(lines)
+
+
+def test_pages_and_headings_stay_with_the_text() -> None:
+    page = Page()
+    for number in (1, 2, 3):
+        page.page = number
+        page.add(f"Chapter {number}", "heading", 2)
+        page.add(" ".join(f"page{number}word{n}" for n in range(60)))
+    for chunk in split(page.done("application/pdf", "Book"), 70, 10):
+        assert chunk.place.headings == (f"Chapter {chunk.place.page}",)
+        assert f"page{chunk.place.page}word" in chunk.text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from assistant.errors import ParseError
 from assistant.index import workers
 from assistant.index.workers import Workers
+from bench.messy import NO_SENTENCE
 
 GOOD = ("good.md", b"# Good\n\nIt can be read.", 180, 30)
 
@@ -64,6 +66,38 @@ async def test_a_file_that_breaks_its_parser_costs_that_file_only(
         assert (await pool.read(*GOOD))[1] == chunks
 
 
+async def test_a_parser_that_would_reach_the_network_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        misbehave(monkeypatch, tmp_path, f"import socket; socket.create_connection({server.getsockname()!r})")
+        with Workers(1) as pool, pytest.raises(ParseError, match="crashed"):
+            await pool.read("bad.md", b"anything", 180, 30)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+async def test_what_a_parser_started_ends_with_its_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    body = f"import subprocess as s; p = s.Popen(['sleep', '60']); open({str(note)!r}, 'w').write(str(p.pid)); p.wait()"
+    misbehave(monkeypatch, tmp_path, body)
+    with Workers(1) as pool:
+        await pool.read(*GOOD)
+        monkeypatch.setattr(workers, "SECONDS", 1.0)
+        with pytest.raises(ParseError, match="longer than 1 seconds"):
+            await pool.read("bad.md", b"anything", 180, 30)
+    started = int(note.read_text())
+    deadline = time.monotonic() + 5
+    while _runs(started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(started)
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 async def test_a_refused_file_says_why_and_keeps_its_worker() -> None:
     with Workers(1) as pool:
         with pytest.raises(ParseError, match="not really a pdf file"):
@@ -93,6 +127,7 @@ async def test_every_awkward_file_is_read_or_refused_with_a_reason() -> None:
     root = Path(os.environ["MESSY_DOCS"])
     read = empty = 0
     refused: list[str] = []
+    no_reason: list[str] = []
     with Workers(2) as pool:
         for file in sorted(p for p in root.rglob("*") if p.is_file()):
             try:
@@ -100,5 +135,7 @@ async def test_every_awkward_file_is_read_or_refused_with_a_reason() -> None:
                 read, empty = read + bool(chunks), empty + (not chunks)
             except ParseError as error:
                 refused.append(f"{file.relative_to(root)}: {error.problem}")
+                no_reason += refused[-1:] if NO_SENTENCE.search(error.problem) else []
     print(read, empty, len(refused), *refused, sep="\n")  # noqa: T201 - for whoever runs it by hand
     assert read > 0
+    assert no_reason == []
