@@ -91,6 +91,7 @@ class Decision(Plain):
     score: float = 0.0
     threshold: float = 0.0
     reason: str = ""
+    signals: dict[str, float] = Field(default={}, description="what the score was made of, by name")
 
 
 class Attempt(Plain):

@@ -59,6 +59,7 @@ class Services:
     rate: guard.RateLimit
     # Names this process in the rows of answers that it streams.
     owner: str
+    calibration: decide.Calibration = decide.SHIPPED
 
 
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
@@ -178,7 +179,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     def _decide(self, found: Found, record: Record) -> None:
         with record.step("decide") as notes:
-            record.decision = decide.decide(found, self._s.settings.chat)
+            record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
             notes.append(record.decision.reason)
 
     def _decline(self, found: Found) -> str:

@@ -238,7 +238,7 @@ class Knowledge:
             )
             for i in kept[:k]
         )
-        # How well the best fit: see `decide.WEIGHTS`.
+        # How well the best fit: see `decide.Calibration`.
         signals = {
             "late": max((late[p.id] for p in passages if p.id in late), default=0.0),
             "vector": max((p.scores.vector for p in passages), default=0.0),
