@@ -35,9 +35,10 @@ def calibrate(rows: Sequence[Judged], declined_wrong: float = 0.10, only_close: 
     `InputError` with fewer than twenty cases of either sort.
     """
     answerable = np.array([r.answerable for r in rows])
-    if min(answerable.sum(), (~answerable).sum()) < LEAST:
+    counts = (int(answerable.sum()), int((~answerable).sum()))
+    if min(counts) < LEAST:
         raise InputError(
-            f"{answerable.sum()} answerable and {(~answerable).sum()} other cases are too few; {LEAST} of each are needed.",
+            f"{counts[0]} answerable and {counts[1]} other cases are too few; {LEAST} of each are needed.",
             "Add cases without `doc`, or name another company's questions: --foreign FILE.",
         )
     names = sorted({name for r in rows for name in r.signals})
