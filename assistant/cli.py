@@ -168,24 +168,43 @@ def search(
 @index_app.command("sync")
 def index_sync(
     paths: Annotated[list[Path] | None, typer.Argument(help="Folders; default: the sources in assistant.toml.")] = None,
+    allow_removals: Annotated[
+        bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
     started_by: Annotated[str, typer.Option(hidden=True)] = "",
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Index what is new or changed, drop what is gone, and activate the release when it is whole."""
+    """Index what is new or changed, drop what is gone, and activate the release when it is whole and no worse.
+
+    Exit 1 when the release is held: see `assistant index report`, then accept or drop it.
+    """
     settings = load(config, data)
 
     async def job() -> dict[str, Any]:
         from assistant import bootstrap
 
         with _Bar() as bar:
-            return await bootstrap.sync(settings, paths or [], started_by or "command line", bar)
+            return await bootstrap.sync(
+                settings,
+                paths or [],
+                started_by or "command line",
+                bar,
+                allow_removals=allow_removals,
+                retry_failed=retry_failed,
+            )
 
     report = _run(job())
     if as_json:
         _print_json(report)
-        return
+    else:
+        _print_run(report)
+    raise typer.Exit(1 if report["held"] else 0)
+
+
+def _print_run(report: dict[str, Any]) -> None:
     out.print(
         f"Release {report['release']}: {report['documents']} documents, {report['passages']} passages "
         f"({report['added']} added, {report['changed']} changed, {report['removed']} removed, "
@@ -195,6 +214,10 @@ def index_sync(
         out.print(f"  no text: {path}", markup=False)
     for row in report["failed"]:
         out.print(f"  not read: {row['path']}: {row['reason']}", markup=False)
+    if report["held"]:
+        number = report["release"]
+        err.print(f"Release {number} waits; people are answered from the one before it. {report['held']}", markup=False)
+        err.print(f"assistant index report {number} · accept {number} · drop {number}", markup=False)
 
 
 @index_app.command("releases")
@@ -227,6 +250,88 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
 
     _run(job())
     out.print(f"People are answered from release {release}.")
+
+
+@index_app.command("report")
+def index_report(release: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Show what the gate found of a release beside the one that was active."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.report(settings, release)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    out.print(f"Release {found['release']} beside {found['against']}, {found['cases']} cases")
+    if found["cases"]:
+        _table([{"release": found[n], **found[side]} for n, side in (("against", "then"), ("release", "now"))])
+    for case, documents in found["gone"].items():
+        out.print(f"  left the sources: {case} ({', '.join(documents)})", markup=False)
+    for case in found.get("worse", []):
+        out.print(f"{case['case']}: {case['question']}", style="bold", markup=False)
+        for side, rank in zip(("then", "now"), case["rank"], strict=True):
+            out.print(f"  {side}: expected at {rank or 'no place'}", markup=False)
+            for p in case[side]:
+                out.print(
+                    f"    {p['document']} · {p['place']}  {' '.join(p.get('text', '').split())[:100]}", markup=False
+                )
+
+
+@index_app.command("accept")
+def index_accept(release: int, config: Config = None, data: Data = None) -> None:
+    """Answer people from a release that was held, from the next question on."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+
+        await bootstrap.accept(settings, release, "command line")
+
+    _run(job())
+    out.print(f"People are answered from release {release}.")
+
+
+@index_app.command("drop")
+def index_drop(release: int, config: Config = None, data: Data = None) -> None:
+    """Let a held release go; the next run makes a new one."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+
+        await bootstrap.drop(settings, release, "command line")
+
+    _run(job())
+    out.print(f"Release {release} is dropped.")
+
+
+@index_app.command("compare")
+def index_compare(first: int, second: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Show which documents two kept releases differ in, and which case questions find other passages."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.compare(settings, first, second)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    for kind in ("added", "changed", "removed"):
+        for path in found[kind]:
+            out.print(f"{kind:>8}  {path}", markup=False)
+    for case in found["questions"]:
+        out.print(f"question  {case['case']}: {case['question']}", markup=False)
+    out.print(
+        f"{len(found['added'])} added, {len(found['changed'])} changed, {len(found['removed'])} removed; "
+        f"{len(found['questions'])} questions find other passages"
+    )
 
 
 @users_app.command("add")

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice, pairwise
@@ -18,6 +18,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
@@ -153,13 +154,36 @@ def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
     )
 
 
-class Knowledge:
-    """The documents as people may search them. A question holds one release from its start to its end."""
+async def opened(row: ReleaseRow, table: Table) -> Opened:
+    """A release with the counts that its searches need."""
+    frequency: Counter[str] = Counter()
+    texts = [r["indexed"] async for r in table.rows(["indexed"])]
 
-    def __init__(self, db: Database, store: Store, embedder: Embedder) -> None:
+    def count() -> None:
+        for text in texts:
+            frequency.update(set(all_stems(text)))
+
+    await asyncio.to_thread(count)
+    return Opened(row, table, frequency)
+
+
+class Knowledge:
+    """The documents as people may search them. A question holds one release from its start to its end.
+
+    `embedder_of` makes the embedder of a release that was built with another one than `embedder`, or says None.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        store: Store,
+        embedder: Embedder,
+        embedder_of: Callable[[ReleaseRow], Embedder | None] | None = None,
+    ) -> None:
         self._db = db
         self._store = store
         self._embedder = embedder
+        self._embedder_of = embedder_of
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -178,16 +202,25 @@ class Knowledge:
             return self._opened
 
     async def _open(self) -> Opened:
-        row, table = await release.open_active(self._db, self._store)
-        frequency: Counter[str] = Counter()
-        texts = [r["indexed"] async for r in table.rows(["indexed"])]
+        return await opened(*await release.open_active(self._db, self._store))
 
-        def count() -> None:
-            for text in texts:
-                frequency.update(set(all_stems(text)))
+    def _beside(self, held: Opened) -> Knowledge | None:
+        """The way to search a release that another embedder made: while the model changes, and after going back."""
+        if self._embedder_of is None or held.row.embedder == self._embedder.fingerprint:
+            return None
+        embedder = self._embedder_of(held.row)
+        return Pinned(self._db, self._store, embedder, held) if embedder is not None else None
 
-        await asyncio.to_thread(count)
-        return Opened(row, table, frequency)
+    async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
+        return await access.rules_of(session, asker)
+
+    async def _readable(
+        self, session: AsyncSession, rules: Sequence[int], documents: Iterable[int]
+    ) -> dict[int, DocumentRow]:
+        return await access.allowed(session, rules, documents)
+
+    def _watch(self, stage: str, scores: Mapping[str, float]) -> None:
+        """Told of each stage of a search; for whoever explains one."""
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
@@ -196,8 +229,10 @@ class Knowledge:
     async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
         """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
         opened = await self.release()
+        if (beside := self._beside(opened)) is not None:
+            return await beside.search(asker, query, k, before)
         async with self._db.read() as session:
-            rules = await access.rules_of(session, asker)
+            rules = await self._rules(session, asker)
         store = PassageVectorStore(opened.table, rules)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         ms: dict[str, float] = {}
@@ -224,10 +259,13 @@ class Knowledge:
                 (normalised(vector), weight * VECTOR_SHARE),
             )
         )
+        self._watch("text", by_text[0])
+        self._watch("vector", by_vector[0])
+        self._watch("fused", fused)
         order = sorted(fused, key=lambda i: (-fused[i], i))
         nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 5 + 30])}
         async with self._db.read() as session:
-            documents = await access.allowed(session, rules, (n.metadata["document_id"] for n in nodes.values()))
+            documents = await self._readable(session, rules, (n.metadata["document_id"] for n in nodes.values()))
         shown: Counter[int] = Counter()
         kept = []
         for i, node in nodes.items():
@@ -354,6 +392,17 @@ class Knowledge:
             return await self._store.open(row.table_name, row.version)
         except ReleaseError:
             return opened.table
+
+
+class Pinned(Knowledge):
+    """One release, with its own embedder, whichever is active."""
+
+    def __init__(self, db: Database, store: Store, embedder: Embedder, held: Opened) -> None:
+        super().__init__(db, store, embedder)
+        self._held = held
+
+    async def release(self) -> Opened:
+        return self._held
 
 
 class HybridRetriever(BaseRetriever):  # type: ignore[misc]
