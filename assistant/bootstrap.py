@@ -375,6 +375,22 @@ async def compare(settings: Settings, first: int, second: int) -> dict[str, Any]
         return {"first": first, "second": second, **documents, "questions": questions}
 
 
+async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
+    """Who gains and loses which documents by the rules in the settings; unless `dry_run`, they hold from now on."""
+    from assistant.database.tables import AuditRow
+    from assistant.index import access
+    from assistant.memory import people
+
+    async with database(settings) as db:
+        askers = [people.asker_of(p) for p in await people.everyone(db) if p.active]
+        async with db.write() as session:
+            changes = await access.preview(session, settings.sources, askers)
+            if not dry_run:
+                await access.realign(session, settings.sources)
+                session.add(AuditRow(person="command line", action="apply rights", subject=str(len(changes))))
+    return [c.model_dump(mode="json") for c in changes]
+
+
 async def evaluate_retrieval(
     settings: Settings, folder: Path, split: str, progress: Progress | None = None
 ) -> dict[str, Any]:

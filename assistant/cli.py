@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from assistant.domain import Answer
+from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
-from assistant.settings import load
+from assistant.settings import Settings, load
 
 app = typer.Typer(
     name="assistant", help="Ask the company's documents.", no_args_is_help=True, add_completion=False,
@@ -133,12 +133,18 @@ def search(
     query: str,
     as_: As = "",
     k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many passages.")] = 10,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also every stage, and the rule behind each hidden document; for admins.")
+    ] = False,
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Search the passages that a person may read."""
     settings = load(config, data)
+    if explain:
+        _explain(settings, query, as_, k, as_json)
+        return
 
     async def job() -> list[dict[str, Any]]:
         from assistant import bootstrap
@@ -163,6 +169,31 @@ def search(
     for row in rows:
         out.print(f"{row['scores']['fused']:.3f}  {row['title']} · {row['place']}", style="bold", markup=False)
         out.print(f"       {' '.join(row['text'].split())[:160]}", markup=False)
+
+
+def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) -> None:
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+        from assistant.index.explain import explain
+
+        async with bootstrap.parts(settings, answering=False) as parts:
+            # Whoever may start this command may read the index anyway.
+            operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
+            told = await explain(parts.db, parts.knowledge, operator, await parts.asker(as_), query, k)
+            return told.model_dump(mode="json")
+
+    told = _run(job())
+    if as_json:
+        _print_json(told)
+        return
+    out.print(f"{told['person']} ({', '.join(told['groups'])}), release {told['release']}", markup=False)
+    for stage, hits in told["stages"].items():
+        out.print(stage, style="bold")
+        for hit in hits:
+            out.print(f"  {hit['score']:7.3f}  {hit['document']} · {hit['place']}", markup=False)
+    out.print("hidden", style="bold")
+    for row in told["hidden"]:
+        out.print(f"  {row['score']:7.3f}  {row['document']}: {row['reason']} ({row['rule']})", markup=False)
 
 
 @index_app.command("sync")
@@ -332,6 +363,34 @@ def index_compare(first: int, second: int, config: Config = None, data: Data = N
         f"{len(found['added'])} added, {len(found['changed'])} changed, {len(found['removed'])} removed; "
         f"{len(found['questions'])} questions find other passages"
     )
+
+
+@index_app.command("rights")
+def index_rights(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say who would gain and lose what.")] = False,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Put the access rules of assistant.toml into force, and say who gains and loses which documents."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        return await bootstrap.rights(settings, dry_run=dry_run)
+
+    changes = _run(job())
+    if as_json:
+        _print_json({"changes": changes, "applied": not dry_run})
+        return
+    for change in changes:
+        out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
+        for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
+            for path in paths:
+                out.print(f"  {sign} {path}", markup=False)
+    if not changes:
+        out.print("Nobody gains or loses a document.")
 
 
 @users_app.command("add")

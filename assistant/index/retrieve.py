@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice, pairwise
 from operator import mul
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
@@ -211,6 +211,12 @@ class Knowledge:
         embedder = self._embedder_of(held.row)
         return Pinned(self._db, self._store, embedder, held) if embedder is not None else None
 
+    async def pinned(self, kind: type[PinnedKind]) -> PinnedKind:
+        """The release that answers now, for another kind of reader."""
+        held = await self.release()
+        embedder = self._embedder_of(held.row) if self._embedder_of else None
+        return kind(self._db, self._store, embedder or self._embedder, held)
+
     async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
         return await access.rules_of(session, asker)
 
@@ -403,6 +409,9 @@ class Pinned(Knowledge):
 
     async def release(self) -> Opened:
         return self._held
+
+
+PinnedKind = TypeVar("PinnedKind", bound=Pinned)
 
 
 class HybridRetriever(BaseRetriever):  # type: ignore[misc]

@@ -250,7 +250,8 @@ class Table:
         return {key: 1.0 - distance for key, distance in _scores(found, "_distance").items()}
 
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        query = self._table.query().where(col("id").isin(list(ids)))
+        # LanceDB raises on what is no valid text; no passage has such an id.
+        query = self._table.query().where(col("id").isin([i for i in ids if _is_text(i)]))
         return list(await query.select(_METADATA).to_list())
 
     async def computed(self, text_hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -277,6 +278,10 @@ class Table:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
         return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _number(data: bytes) -> int:
