@@ -490,8 +490,15 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
             try:
                 await release.whole(Store(settings.index_uri), row)
                 checks.append(_check("index", "ok", f"release {row.id}, {row.passages} passages, whole"))
+                if not await (await Store(settings.index_uri).open(row.table_name)).is_writable():
+                    checks.append(_check("index table", "bad", "its marks are damaged; the next run makes a new one"))
             except ReleaseError as error:
                 checks.append(_check("index", "bad", str(error)))
+        async with db.read() as session:
+            for aside in await release.set_aside(session):
+                checks.append(_check(f"release {aside.id}", "bad", f"{aside.note} Run `assistant index sync`."))
+            if (waiting := await release.held(session)) is not None:
+                checks.append(_check(f"release {waiting.id}", "note", f"held: {waiting.note}"))
     names = ", ".join(d.name for d in settings.models.deployments)
     checks.append(_check("models", "ok" if names else "note", names or "none: passages are quoted"))
     for d in settings.models.deployments:

@@ -239,7 +239,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
     if current is not None and not await _is_whole(parts.store, current):
         # Building on what is damaged would make the damage the next release: everything is built anew.
         current = None
-    fresh_table = current is None or (current.embedder, current.splitter, current.parser) != prints
+    fresh_table = current is None or not await _goes_on(parts.store, current, prints)
     work, seen, failed = [], set(), []
     files = [(source, found) for source in wanted for found in sources.walk(source)]
     for done, (source, found) in enumerate(files):
@@ -292,6 +292,16 @@ async def _is_whole(store: Store, row: ReleaseRow) -> bool:
     except ReleaseError:
         return False
     return True
+
+
+async def _goes_on(store: Store, current: ReleaseRow, prints: tuple[str, str, str]) -> bool:
+    """Whether the next release can be written into the table of this one."""
+    if (current.embedder, current.splitter, current.parser) != prints:
+        return False
+    try:
+        return await (await store.open(current.table_name)).is_writable()
+    except ReleaseError:
+        return False
 
 
 async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
@@ -497,7 +507,7 @@ async def _moved(db: Database, current: ReleaseRow | None) -> list[tuple[int, in
 
 async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, str, str]) -> tuple[Table, bool]:
     """The table to write to, and whether it is a new one."""
-    if current is not None and (current.embedder, current.splitter, current.parser) == prints:
+    if current is not None and await _goes_on(parts.store, current, prints):
         table = await parts.store.open(current.table_name)
         if await table.version() != current.version:
             await table.restore(current.version)

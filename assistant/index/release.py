@@ -59,6 +59,11 @@ async def held(session: AsyncSession) -> ReleaseRow | None:
     return (await session.exec(select(ReleaseRow).where(ReleaseRow.state == "held"))).first()
 
 
+async def set_aside(session: AsyncSession) -> list[ReleaseRow]:
+    """The releases that were found damaged since the last run, with what is wrong in their note."""
+    return list((await session.exec(select(ReleaseRow).where(ReleaseRow.state == "damaged"))).all())
+
+
 async def point(session: AsyncSession, release: ReleaseRow, by: str) -> None:
     """Make a release the active one, inside the caller's transaction."""
     row = await session.get(ActiveRelease, 1) or ActiveRelease(id=1)

@@ -186,6 +186,14 @@ class Table:
         for name in set(versions) - tags:
             await self._table.tags.create(name, versions[name])
 
+    async def is_writable(self) -> bool:
+        """Whether what LanceDB reads before it writes can be read; a release can be whole without it."""
+        try:
+            await self._table.tags.list()
+        except (OSError, RuntimeError, ValueError):
+            return False
+        return True
+
     async def join(self) -> None:
         """Join small files into large ones. What is read does not change."""
         await self._table.optimize(cleanup_older_than=_NEVER)

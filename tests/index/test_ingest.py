@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import random
 import resource
 import shutil
-import time
 from dataclasses import asdict
 from datetime import datetime
-from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 from sqlmodel import col, select, update
 
-from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, RunRow, UsageRow
 from assistant.domain import Attempt
 from assistant.errors import BusyError, InputError, ReleaseError
@@ -25,9 +19,6 @@ from assistant.index.store import Table
 from assistant.settings import Source
 from tests.index.conftest import HashEmbedder, Index, asker, calls_of, put
 
-# A process that has imported everything, from which those to be killed are made.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.index.conftest"])
 pytestmark = pytest.mark.usefixtures("in_process")
 HOLIDAY = "# Holiday\n\nEmployees take thirty days of holiday a year."
 TRAVEL = "# Travel\n\nTrains are booked in second class."
@@ -359,55 +350,6 @@ async def test_after_going_back_a_run_brings_the_index_to_what_the_sources_hold(
     texts = [p.text for p in (await index.knowledge.search(asker(), "holiday", 5)).passages]
     assert any("forty" in t for t in texts)
     assert (report.documents, report.added) == (3, 1)
-
-
-def _sync(home: str, began: Event) -> None:
-    """A run in a process of its own."""
-
-    async def run() -> None:
-        db = Database(f"sqlite+aiosqlite:///{home}/assistant.db")
-        await Index(Path(home), db).sync()
-        await db.close()
-
-    began.set()
-    asyncio.run(run())
-
-
-def _started(home: Path) -> BaseProcess:
-    began = _processes.Event()
-    process = _processes.Process(target=_sync, args=(str(home), began))
-    process.start()
-    assert began.wait(60)
-    return process
-
-
-async def test_a_run_killed_at_any_moment_leaves_the_old_release_or_the_new_one_whole(
-    index: Index, tmp_path: Path
-) -> None:
-    await index.sync({f"{n}.md": f"# Page {n}\n\nThe old text of page {n}." for n in range(30)})
-    old = await content(index)
-    put(index.folder, {f"{n}.md": f"# Page {n}\n\nThe new text of page {n}." for n in range(20)})
-    put(index.folder, {"29.md": None, "30.md": "# Page 30\n\nOne more."})
-    copy = tmp_path / "undisturbed"
-    shutil.copytree(index.home, copy, ignore=shutil.ignore_patterns("undisturbed"))
-    process = await asyncio.to_thread(_started, copy)
-    began = time.monotonic()
-    await asyncio.to_thread(process.join)
-    took = time.monotonic() - began
-    assert process.exitcode == 0
-    undisturbed = Index(copy, Database(f"sqlite+aiosqlite:///{copy / 'assistant.db'}"))
-    new = await content(undisturbed)
-    await undisturbed.db.close()
-    assert new != old
-    for moment in sorted(random.Random(7).uniform(0, took) for _ in range(6)):
-        process = await asyncio.to_thread(_started, index.home)
-        await asyncio.sleep(moment)
-        process.kill()
-        await asyncio.to_thread(process.join)
-        assert await content(index) in {old, new}
-    assert (await index.sync()).failed == []
-    assert await content(index) == new
-    assert set(await states(index)) == {f"{n}.md" for n in range(31)}
 
 
 async def test_a_full_disk_ends_a_run_with_a_clear_error_and_the_old_release_serves(

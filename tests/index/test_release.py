@@ -172,6 +172,15 @@ async def test_a_run_never_builds_on_damage_that_nobody_has_met_yet(index: Index
     assert (report.documents, report.passages) == (7, 7)
 
 
+async def test_a_damaged_mark_of_a_release_costs_a_new_table_but_no_embedding(two: Index) -> None:
+    zeroed(max(tables(two)[0].glob("_refs/tags/*.json"), key=lambda f: f.stat().st_mtime_ns))
+    before = await served(two)
+    spent = two.embedder.embedded
+    report = await two.sync({"new.md": "# New\n\nNews."})
+    assert (before[0], report.release, report.documents, two.embedder.embedded - spent) == (2, 3, 6, 1)
+    assert len(tables(two)) == 2
+
+
 async def test_losing_the_whole_folder_is_a_clear_error_and_repaired_by_a_run(two: Index) -> None:
     shutil.rmtree(two.home / "index")
     with pytest.raises(ReleaseError, match="No release is whole"):
