@@ -122,4 +122,6 @@ async def measure(runs: int, pages: int = PAGES) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    # LanceDB warns of every process that is forked; this one is forked before it is used.
+    os.environ["PYTHONWARNINGS"] = "ignore"
     print(json.dumps(asyncio.run(measure(int(os.environ.get("RUNS") or 200)))))  # noqa: T201 - the bench's result

@@ -33,7 +33,7 @@ from assistant.database.tables import (
     UsageRow,
 )
 from assistant.domain import Attempt, Embedder, Progress, now
-from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
+from assistant.errors import AssistantError, BusyError, FullError, ParseError, ReleaseError
 from assistant.index import access, parse, release, sources, split
 from assistant.index.parse import Parsed
 from assistant.index.split import Chunk
@@ -190,7 +190,8 @@ async def sync(
 
 def _disk_is_full(error: BaseException) -> ReleaseError | None:
     told = "" if isinstance(error, AssistantError) else str(error).lower()
-    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or any(s in told for s in _FULL):
+    full = isinstance(error, FullError) or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    if full or any(s in told for s in _FULL):
         return ReleaseError(
             "There is no room on the disk for the index; the release before it goes on serving.",
             "Free some space and run `assistant index sync` again.",
