@@ -133,11 +133,16 @@ class Database:
         except PoolTimeoutError as error:
             raise _busy() from error
 
-    def _is_full(self, error: DBAPIError) -> bool:
-        told = str(error.orig).lower()
-        if "disk i/o error" in told and self.is_sqlite and (name := make_url(self.url).database):
-            return shutil.disk_usage(Path(name).parent).free < _LITTLE
-        return any(words in told for words in _FULL)
+    def _is_full(self, error: BaseException | None) -> bool:
+        """Whether there is no room. SQLite then ends the transaction, so what is raised may be of its savepoint."""
+        while error is not None:
+            told = str(error).lower()
+            if any(words in told for words in _FULL):
+                return True
+            if "disk i/o error" in told and self.is_sqlite and (name := make_url(self.url).database):
+                return shutil.disk_usage(Path(name).parent).free < _LITTLE
+            error = error.__context__
+        return False
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
