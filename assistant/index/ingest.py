@@ -34,7 +34,7 @@ from assistant.database.tables import (
 )
 from assistant.domain import Attempt, Embedder, Progress, now
 from assistant.errors import AssistantError, BusyError, FullError, ParseError, ReleaseError
-from assistant.index import access, parse, release, sources, split
+from assistant.index import access, compact, parse, release, sources, split
 from assistant.index.parse import Parsed
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
@@ -361,7 +361,7 @@ async def _build(
         return await _stay(parts, current, failed, ways, report)
     await beat(len(work), len(work), "checking")
     await table.build_indexes()
-    await table.join()
+    await compact.join(parts.store, table)
     contents = await table.contents()
     made.version = await table.version()
     made.documents, made.passages = contents.documents, contents.passages

@@ -194,6 +194,13 @@ class Table:
             return False
         return True
 
+    async def count(self) -> int:
+        return int(await self._table.count_rows())
+
+    async def refresh(self) -> None:
+        """See what another process wrote."""
+        await self._table.checkout_latest()
+
     async def join(self) -> None:
         """Join small files into large ones. What is read does not change."""
         await self._table.optimize(cleanup_older_than=_NEVER)

@@ -40,7 +40,7 @@ def _serve(pipe: Connection) -> None:
         signal.alarm(0)
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
     """Resident memory by the kernel's own account; 0 where there is none to read."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
@@ -65,7 +65,7 @@ class _Worker:
                 if time.monotonic() - began > SECONDS:
                     reason = f"took longer than {SECONDS:.0f} seconds to read"
                     break
-                if _resident_mb(self._process.pid) > MEGABYTES:
+                if resident_mb(self._process.pid) > MEGABYTES:
                     reason = f"took more than {MEGABYTES} MB of memory to read"
                     break
                 if not self._process.is_alive():
