@@ -64,3 +64,8 @@ gate: install
 # Figures: each prints one JSON object as its last line; see bench/README.md.
 bench-start bench-load bench-index bench-messy: bench-%: install-test
 	@$(BIN)/python -m bench.$*
+
+RELEASE_BENCHES := $(addprefix bench-,kill-index damage disk-full switch rights)
+.PHONY: $(RELEASE_BENCHES)
+$(RELEASE_BENCHES): bench-%: install-test
+	@$(BIN)/python -m bench.$(subst -,_,$*)

@@ -9,13 +9,13 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Embedder, Final, Progress
+from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Final, Progress
 from assistant.errors import AssistantError, InputError, ReleaseError
 from assistant.settings import Settings, Source
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from assistant.chat.engine import Services
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
+    from assistant.database.tables import ReleaseRow
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
+    from assistant.ops.gate import RetrievalGate
 
 ACCOUNTS_FILE = "demo-accounts.json"
 
@@ -130,6 +132,37 @@ def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Reader:
     return embedder_from(settings, calls.append if calls is not None else None)
 
 
+def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Reader | None]:
+    """Gives the embedder that a release was made with, from the names it keeps; None when it makes other vectors."""
+    made = {own.fingerprint: own}
+
+    def of(row: ReleaseRow) -> Reader | None:
+        if row.embedder not in made and row.embedded_by:
+            index = settings.index.model_copy(update=row.embedded_by)
+            other = _embedder(settings.model_copy(update={"index": index}))
+            made[other.fingerprint] = other
+        return made.get(row.embedder)
+
+    return of
+
+
+def _gate(settings: Settings, db: Database, embedder: Reader) -> RetrievalGate:
+    from assistant.index.store import Store
+    from assistant.ops import cases
+    from assistant.ops.gate import RetrievalGate
+
+    files = [f for f in (settings.cases, settings.data / "cases.jsonl") if f and f.is_file() and f.stat().st_size]
+    return RetrievalGate(
+        db=db,
+        store=Store(settings.index_uri),
+        cases=list({c.id: c for file in files for c in cases.read(file)}.values()),
+        settings=settings.index.gate,
+        embedder=embedder,
+        embedder_of=_embedder_of(settings, embedder),
+        weight_before=settings.chat.weight_before,
+    )
+
+
 @contextlib.asynccontextmanager
 async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[Parts]:
     """Everything that searching takes and, if `answering`, the models too."""
@@ -141,7 +174,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
         async with db.write() as session:
             await access.realign(session, settings.sources)
         embedder = _embedder(settings)
-        knowledge = Knowledge(db, Store(settings.index_uri), embedder)
+        knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
         built = Parts(settings, db, knowledge, None, None)
         if answering:
             _add_answering(built, embedder)
@@ -152,7 +185,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
                 await built.turns.close()
 
 
-def _add_answering(built: Parts, embedder: Embedder) -> None:
+def _add_answering(built: Parts, embedder: Reader) -> None:
     from assistant.chat import guard, prompts
     from assistant.chat.engine import Services
     from assistant.chat.models import Models
@@ -207,30 +240,51 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
             await asyncio.wait([running])
 
 
-async def sync(
-    settings: Settings, paths: Sequence[Path], started_by: str, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Index the configured sources, or these folders beside them; see `ingest.sync`."""
-    from dataclasses import asdict
-
-    from assistant.index import ingest
-    from assistant.index.store import Store
-
+def _sources(settings: Settings, paths: Sequence[Path]) -> list[Source]:
+    """What is to be indexed. Raises `InputError` at once, before anything heavy is imported."""
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder.", "Name an existing one.")
     sources = [_ad_hoc(p, settings) for p in paths] or settings.sources
     if not sources:
         raise InputError("There is nothing to index.", "Name a folder, or add [[sources]] to assistant.toml.")
     for source in sources:
         if not source.path.is_dir():
-            raise InputError(f"{source.path}: no such folder.", "Name an existing one.")
+            raise InputError(
+                f"sources.path of {source.name}: there is no folder {source.path}.",
+                "Correct it in assistant.toml, or create the folder.",
+            )
+    return sources
+
+
+async def sync(
+    settings: Settings,
+    paths: Sequence[Path],
+    started_by: str,
+    progress: Progress | None = None,
+    *,
+    allow_removals: bool = False,
+    retry_failed: bool = False,
+) -> dict[str, Any]:
+    """Index the configured sources, or these folders beside them; see `ingest.sync`."""
+    from dataclasses import asdict
+
+    sources = _sources(settings, paths)
+
+    from assistant.index import ingest
+    from assistant.index.store import Store
+
     async with database(settings) as db:
         calls: list[Attempt] = []
+        embedder = _embedder(settings, calls)
         work = ingest.Parts(
             db=db,
             store=Store(settings.index_uri),
-            embedder=_embedder(settings, calls),
+            embedder=embedder,
             settings=settings.index,
             lock=settings.data / "index.lock",
             calls=calls,
+            check=_gate(settings, db, embedder),
         )
         report = await ingest.sync(
             work,
@@ -239,6 +293,8 @@ async def sync(
             started_by=started_by,
             progress=progress,
             drop_others=False,
+            allow_removals=allow_removals,
+            retry_failed=retry_failed,
         )
         return asdict(report)
 
@@ -285,6 +341,68 @@ async def activate(settings: Settings, release_id: int, by: str) -> None:
 
     async with database(settings) as db:
         await release.activate(db, Store(settings.index_uri), release_id, by)
+
+
+async def accept(settings: Settings, release_id: int, by: str) -> None:
+    """Answer people from a release that was held."""
+    from assistant.index import release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        await release.accept(db, Store(settings.index_uri), release_id, by)
+
+
+async def drop(settings: Settings, release_id: int, by: str) -> None:
+    """Let a held release go."""
+    from assistant.index import release
+
+    async with database(settings) as db:
+        await release.drop(db, release_id, by)
+
+
+async def report(settings: Settings, release_id: int) -> dict[str, Any]:
+    """What the gate found of a release, with the texts of the passages that are still kept; for admins."""
+    from assistant.index import release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        row = await release.report_of(db, release_id)
+        body = {"release": row.release_id, "against": row.against_id, **row.body}
+        for side, number in (("then", row.against_id), ("now", row.release_id)):
+            shown = [p for case in body.get("worse", []) for p in case[side]]
+            with contextlib.suppress(AssistantError):
+                _, table = await release.open_kept(db, Store(settings.index_uri), number or 0)
+                texts = {r["id"]: r["text"] for r in await table.passages([p["passage"] for p in shown])}
+                for passage in shown:
+                    passage["text"] = texts.get(passage["passage"], "")
+        return body
+
+
+async def compare(settings: Settings, first: int, second: int) -> dict[str, Any]:
+    """Documents and case questions that two kept releases differ in."""
+    from assistant.index import release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        documents = await release.compare(db, Store(settings.index_uri), first, second)
+        questions = await _gate(settings, db, _embedder(settings)).changed(first, second)
+        return {"first": first, "second": second, **documents, "questions": questions}
+
+
+async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
+    """Who gains and loses which documents by the rules in the settings; unless `dry_run`, they hold from now on."""
+    from assistant.database.tables import AuditRow
+    from assistant.index import access
+    from assistant.memory import people
+
+    async with database(settings) as db:
+        askers = [people.asker_of(p) for p in await people.everyone(db) if p.active]
+        async with db.write() as session:
+            changes = await access.preview(session, settings.sources, askers)
+            if not dry_run:
+                await access.realign(session, settings.sources)
+                session.add(AuditRow(person="command line", action="apply rights", subject=str(len(changes))))
+    return [c.model_dump(mode="json") for c in changes]
 
 
 async def evaluate_retrieval(
@@ -386,8 +504,15 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
             try:
                 await release.whole(Store(settings.index_uri), row)
                 checks.append(_check("index", "ok", f"release {row.id}, {row.passages} passages, whole"))
+                if not await (await Store(settings.index_uri).open(row.table_name)).is_writable():
+                    checks.append(_check("index table", "bad", "its marks are damaged; the next run makes a new one"))
             except ReleaseError as error:
                 checks.append(_check("index", "bad", str(error)))
+        async with db.read() as session:
+            for aside in await release.set_aside(session):
+                checks.append(_check(f"release {aside.id}", "bad", f"{aside.note} Run `assistant index sync`."))
+            if (waiting := await release.held(session)) is not None:
+                checks.append(_check(f"release {waiting.id}", "note", f"held: {waiting.note}"))
     names = ", ".join(d.name for d in settings.models.deployments)
     checks.append(_check("models", "ok" if names else "note", names or "none: passages are quoted"))
     for d in settings.models.deployments:

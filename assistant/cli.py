@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from assistant.domain import Answer
+from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
-from assistant.settings import load
+from assistant.settings import Settings, load
 
 app = typer.Typer(
     name="assistant", help="Ask the company's documents.", no_args_is_help=True, add_completion=False,
@@ -133,12 +133,18 @@ def search(
     query: str,
     as_: As = "",
     k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many passages.")] = 10,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also every stage, and the rule behind each hidden document; for admins.")
+    ] = False,
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Search the passages that a person may read."""
     settings = load(config, data)
+    if explain:
+        _explain(settings, query, as_, k, as_json)
+        return
 
     async def job() -> list[dict[str, Any]]:
         from assistant import bootstrap
@@ -165,27 +171,71 @@ def search(
         out.print(f"       {' '.join(row['text'].split())[:160]}", markup=False)
 
 
+def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) -> None:
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+        from assistant.index.explain import explain
+
+        async with bootstrap.parts(settings, answering=False) as parts:
+            # Whoever may start this command may read the index anyway.
+            operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
+            told = await explain(parts.db, parts.knowledge, operator, await parts.asker(as_), query, k)
+            return told.model_dump(mode="json")
+
+    told = _run(job())
+    if as_json:
+        _print_json(told)
+        return
+    out.print(f"{told['person']} ({', '.join(told['groups'])}), release {told['release']}", markup=False)
+    for stage, hits in told["stages"].items():
+        out.print(stage, style="bold")
+        for hit in hits:
+            out.print(f"  {hit['score']:7.3f}  {hit['document']} · {hit['place']}", markup=False)
+    out.print("hidden", style="bold")
+    for row in told["hidden"]:
+        out.print(f"  {row['score']:7.3f}  {row['document']}: {row['reason']} ({row['rule']})", markup=False)
+
+
 @index_app.command("sync")
 def index_sync(
     paths: Annotated[list[Path] | None, typer.Argument(help="Folders; default: the sources in assistant.toml.")] = None,
+    allow_removals: Annotated[
+        bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
     started_by: Annotated[str, typer.Option(hidden=True)] = "",
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Index what is new or changed, drop what is gone, and activate the release when it is whole."""
+    """Index what is new or changed, drop what is gone, and activate the release when it is whole and no worse.
+
+    Exit 1 when the release is held: see `assistant index report`, then accept or drop it.
+    """
     settings = load(config, data)
 
     async def job() -> dict[str, Any]:
         from assistant import bootstrap
 
         with _Bar() as bar:
-            return await bootstrap.sync(settings, paths or [], started_by or "command line", bar)
+            return await bootstrap.sync(
+                settings,
+                paths or [],
+                started_by or "command line",
+                bar,
+                allow_removals=allow_removals,
+                retry_failed=retry_failed,
+            )
 
     report = _run(job())
     if as_json:
         _print_json(report)
-        return
+    else:
+        _print_run(report)
+    raise typer.Exit(1 if report["held"] else 0)
+
+
+def _print_run(report: dict[str, Any]) -> None:
     out.print(
         f"Release {report['release']}: {report['documents']} documents, {report['passages']} passages "
         f"({report['added']} added, {report['changed']} changed, {report['removed']} removed, "
@@ -195,6 +245,10 @@ def index_sync(
         out.print(f"  no text: {path}", markup=False)
     for row in report["failed"]:
         out.print(f"  not read: {row['path']}: {row['reason']}", markup=False)
+    if report["held"]:
+        number = report["release"]
+        err.print(f"Release {number} waits; people are answered from the one before it. {report['held']}", markup=False)
+        err.print(f"assistant index report {number} · accept {number} · drop {number}", markup=False)
 
 
 @index_app.command("releases")
@@ -227,6 +281,116 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
 
     _run(job())
     out.print(f"People are answered from release {release}.")
+
+
+@index_app.command("report")
+def index_report(release: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Show what the gate found of a release beside the one that was active."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.report(settings, release)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    out.print(f"Release {found['release']} beside {found['against']}, {found['cases']} cases")
+    if found["cases"]:
+        _table([{"release": found[n], **found[side]} for n, side in (("against", "then"), ("release", "now"))])
+    for case, documents in found["gone"].items():
+        out.print(f"  left the sources: {case} ({', '.join(documents)})", markup=False)
+    for case in found.get("worse", []):
+        out.print(f"{case['case']}: {case['question']}", style="bold", markup=False)
+        for side, rank in zip(("then", "now"), case["rank"], strict=True):
+            out.print(f"  {side}: expected at {rank or 'no place'}", markup=False)
+            for p in case[side]:
+                out.print(
+                    f"    {p['document']} · {p['place']}  {' '.join(p.get('text', '').split())[:100]}", markup=False
+                )
+
+
+@index_app.command("accept")
+def index_accept(release: int, config: Config = None, data: Data = None) -> None:
+    """Answer people from a release that was held, from the next question on."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+
+        await bootstrap.accept(settings, release, "command line")
+
+    _run(job())
+    out.print(f"People are answered from release {release}.")
+
+
+@index_app.command("drop")
+def index_drop(release: int, config: Config = None, data: Data = None) -> None:
+    """Let a held release go; the next run makes a new one."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+
+        await bootstrap.drop(settings, release, "command line")
+
+    _run(job())
+    out.print(f"Release {release} is dropped.")
+
+
+@index_app.command("compare")
+def index_compare(first: int, second: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Show which documents two kept releases differ in, and which case questions find other passages."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.compare(settings, first, second)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    for kind in ("added", "changed", "removed"):
+        for path in found[kind]:
+            out.print(f"{kind:>8}  {path}", markup=False)
+    for case in found["questions"]:
+        out.print(f"question  {case['case']}: {case['question']}", markup=False)
+    out.print(
+        f"{len(found['added'])} added, {len(found['changed'])} changed, {len(found['removed'])} removed; "
+        f"{len(found['questions'])} questions find other passages"
+    )
+
+
+@index_app.command("rights")
+def index_rights(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say who would gain and lose what.")] = False,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Put the access rules of assistant.toml into force, and say who gains and loses which documents."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        return await bootstrap.rights(settings, dry_run=dry_run)
+
+    changes = _run(job())
+    if as_json:
+        _print_json({"changes": changes, "applied": not dry_run})
+        return
+    for change in changes:
+        out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
+        for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
+            for path in paths:
+                out.print(f"  {sign} {path}", markup=False)
+    if not changes:
+        out.print("Nobody gains or loses a document.")
 
 
 @users_app.command("add")

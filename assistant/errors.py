@@ -46,6 +46,12 @@ class BusyError(AssistantError):
     http_status = 409
 
 
+class FullError(AssistantError):
+    """There is no room left where something had to be kept."""
+
+    http_status = 507
+
+
 class LimitError(AssistantError):
     """A limit was reached: length, rate or money."""
 

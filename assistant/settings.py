@@ -123,6 +123,20 @@ class Source(Section):
     access: list[AccessEntry] = Field(default=[], description="who may read which files; later entries win")
 
 
+class GateSettings(Section):
+    """What a new release is held to before people are answered from it."""
+
+    enabled: bool = Field(
+        default=True, description="whether the cases are searched in a new release and in the active one"
+    )
+    max_drop: Fraction = Field(
+        default=0.02, description="how much hit@1, hit@5 or MRR may fall before the release waits for an admin"
+    )
+    max_removed: Fraction = Field(
+        default=0.5, description="share of a source's documents that may leave at once, where more than 20 do"
+    )
+
+
 class IndexSettings(Section):
     """How documents become passages."""
 
@@ -142,6 +156,7 @@ class IndexSettings(Section):
     overlap_words: int = Field(default=30, ge=0, le=200, description="words it shares with the passage before")
     keep_releases: int = Field(default=5, ge=1, le=100, description="how many past releases are kept for a way back")
     max_file_mb: int = Field(default=50, ge=1, le=2000, description="megabytes; a larger file is listed, not read")
+    gate: GateSettings = Field(default=GateSettings(), description="what a new release is held to")
 
     @model_validator(mode="after")
     def _consistent(self) -> IndexSettings:

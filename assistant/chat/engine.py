@@ -74,6 +74,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         # What a cancelled turn is stored as, and the stored answer once it is over.
         self.cancelled_as: Outcome = "stopped"
         self.answer: Answer | None = None
+        self._stored = False
 
     async def turn(self, text: str, question_id: str, answer_id: str) -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -112,23 +113,29 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     self._verify("".join(shown), found, record)
                 outcome = "complete"
         except (asyncio.CancelledError, GeneratorExit):
-            outcome = self.cancelled_as
+            outcome, self._stored = self.cancelled_as, True
             raise
         except ModelError:
             outcome = "failed"
             shown.append(("\n\n" if shown else "") + say(self._language, "chat.failed"))
         except AssistantError as error:
+            if not self._stored:
+                raise
             outcome = "complete"
             record.decision = Decision(level=Level.DECLINED, reason=type(error).__name__)
             shown.append(str(error))
         finally:
             # A stop cancels this task; what was shown must be kept all the same.
-            self.answer = await asyncio.shield(self._close("".join(shown), found, record, outcome))
+            # Where the question could not be stored there is nothing to close.
+            if self._stored:
+                self.answer = await asyncio.shield(self._close("".join(shown), found, record, outcome))
         yield Final(answer=self.answer)
 
     async def _open(self, text: str, question_id: str, answer_id: str) -> None:
+        self._stored = False
         await threads.open_turn(self._s.db, self._asker, self._thread_id, question_id, text)
         await threads.begin_answer(self._s.db, self._asker, self._thread_id, question_id, answer_id, self._s.owner)
+        self._stored = True
 
     def _guard(self, text: str, record: Record) -> str:
         with record.step("guard"):

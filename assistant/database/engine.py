@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,13 +16,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from assistant.errors import BusyError, SettingsError
+from assistant.errors import BusyError, FullError, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Alembic keeps its context in module globals: one migration at a time in a process.
@@ -58,6 +59,18 @@ async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
 
 def _busy() -> BusyError:
     return BusyError("The database is in use by another process.", "Try again in a moment.")
+
+
+# How SQLite and Postgres word it that there is no room; SQLite calls it "disk I/O error" where it opens its files.
+_FULL = ("disk is full", "no space left")
+_LITTLE = 1_000_000
+
+
+def _full() -> FullError:
+    return FullError(
+        "There is no room left on the disk of the database, so this could not be kept; what was saved before is.",
+        "Free some space and try again.",
+    )
 
 
 class Database:
@@ -113,19 +126,39 @@ class Database:
         try:
             async with AsyncSession(self._reader, expire_on_commit=False) as session:
                 yield session
+        except DBAPIError as error:
+            if self._is_full(error):
+                raise _full() from error
+            raise
         except PoolTimeoutError as error:
             raise _busy() from error
 
+    def _is_full(self, error: BaseException | None) -> bool:
+        """Whether there is no room. SQLite then ends the transaction, so what is raised may be of its savepoint."""
+        while error is not None:
+            told = str(error).lower()
+            if any(words in told for words in _FULL):
+                return True
+            if "disk i/o error" in told and self.is_sqlite and (name := make_url(self.url).database):
+                return shutil.disk_usage(Path(name).parent).free < _LITTLE
+            error = error.__context__
+        return False
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits at its end and rolls back on any error. Raises `BusyError` when it cannot begin."""
+        """A session that commits at its end and rolls back on any error.
+
+        Raises `BusyError` when it cannot begin, `FullError` when there is no room for what it writes.
+        """
         try:
             async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
                 await session.connection()
                 yield session
-        except OperationalError as error:
+        except DBAPIError as error:
             if "database is locked" in str(error.orig):
                 raise _busy() from error
+            if self._is_full(error):
+                raise _full() from error
             raise
         except PoolTimeoutError as error:
             raise _busy() from error
@@ -142,6 +175,8 @@ class Database:
         except DBAPIError as error:
             if "database is locked" in str(error.orig):
                 raise _busy() from error
+            if self._is_full(error):
+                raise _full() from error
             raise self._unreachable(str(error.orig)) from error
         except OSError as error:
             raise self._unreachable(str(error)) from error

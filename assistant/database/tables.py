@@ -209,7 +209,10 @@ class SourceRow(SQLModel, table=True):
 
 
 class ReleaseRow(SQLModel, table=True):
-    """What is searched: a LanceDB table at a version. `state`: building, ready, retired, damaged or dropped."""
+    """What is searched: a LanceDB table at a version. `state`: building, held, ready, retired, damaged or dropped.
+
+    One that never went live has no `activated_at`; one that is live has no `retired_at`.
+    """
 
     __tablename__ = "release"
 
@@ -223,10 +226,36 @@ class ReleaseRow(SQLModel, table=True):
     passages: int = 0
     content_hash: str = Field(default="", description="over ids, texts and access of all passages, order-free")
     vectors_hash: str = ""
+    # Which settings name its embedder, so that it can be searched whatever the settings name today; no secret.
+    embedded_by: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
     state: str = Field(default="building", index=True)
     note: str = ""
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     activated_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    retired_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class ReleaseReport(SQLModel, table=True):
+    """What the gate found of a release beside the one that was active. No text of a document."""
+
+    __tablename__ = "release_report"
+
+    release_id: int = Field(primary_key=True, foreign_key="release.id")
+    against_id: int | None = None
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class ReleaseChange(SQLModel, table=True):
+    """What becomes of a document's row when a held release is accepted: the new values by column, never its rule."""
+
+    __tablename__ = "release_change"
+
+    release_id: int = Field(primary_key=True, foreign_key="release.id")
+    document_id: int = Field(primary_key=True)
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class ActiveRelease(SQLModel, table=True):

@@ -8,9 +8,17 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.tables import AccessRule, DocumentRow
-from assistant.domain import Asker, now
+from assistant.domain import Asker, Plain, now
 from assistant.index.sources import matches
 from assistant.settings import Source
+
+
+class Change(Plain):
+    """What a change of rules does to a person: paths of documents that are then theirs to read, or no longer."""
+
+    person: str
+    gains: tuple[str, ...] = ()
+    loses: tuple[str, ...] = ()
 
 
 def key(source: str, pattern: str) -> str:
@@ -23,6 +31,11 @@ def rule_for(source: Source, path: str) -> str:
         if matches(path, entry.match):
             return key(source.name, entry.match)
     return key(source.name, "**")
+
+
+def groups_for(source: Source, path: str) -> list[str]:
+    """The groups that the settings let read a document."""
+    return next((e.groups for e in reversed(source.access) if matches(path, e.match)), source.groups)
 
 
 async def reconcile(session: AsyncSession, sources: Iterable[Source]) -> dict[str, int]:
@@ -54,6 +67,29 @@ async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
             session.add(document)
             changed += 1
     return changed
+
+
+async def preview(session: AsyncSession, sources: Iterable[Source], people: Iterable[Asker]) -> list[Change]:
+    """Who would gain and lose which documents, were the rules of these sources what the settings say. Writes nothing.
+
+    Only people for whom something changes are listed.
+    """
+    by_name = {s.name: s for s in sources}
+    rules = {r.id: set(r.groups) for r in (await session.exec(select(AccessRule))).all()}
+    statement = select(DocumentRow).where(col(DocumentRow.source).in_(by_name), DocumentRow.state == "indexed")
+    moves = []
+    for document in (await session.exec(statement)).all():
+        source = by_name[document.source]
+        before, after = rules.get(document.rule_id, set()), set(groups_for(source, document.path))
+        if before != after:
+            moves.append((document.path, before, after))
+    changes = []
+    for person in people:
+        gains = tuple(sorted(p for p, before, after in moves if person.groups & after and not person.groups & before))
+        loses = tuple(sorted(p for p, before, after in moves if person.groups & before and not person.groups & after))
+        if gains or loses:
+            changes.append(Change(person=person.email, gains=gains, loses=loses))
+    return changes
 
 
 async def rules_of(session: AsyncSession, asker: Asker) -> list[int]:

@@ -9,7 +9,8 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,19 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
-from assistant.database.tables import AuditRow, DocumentRow, ReleaseRow, RunRow, SourceRow, UsageRow
+from assistant.database.tables import (
+    AuditRow,
+    DocumentRow,
+    ReleaseChange,
+    ReleaseReport,
+    ReleaseRow,
+    RunRow,
+    SourceRow,
+    UsageRow,
+)
 from assistant.domain import Attempt, Progress, now
-from assistant.errors import AssistantError, BusyError, ParseError, ReleaseError
-from assistant.index import access, duplicates, parse, release, sources, split
+from assistant.errors import AssistantError, BusyError, FullError, ParseError, ReleaseError
+from assistant.index import access, compact, duplicates, parse, release, sources, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
@@ -36,6 +46,8 @@ from assistant.settings import IndexSettings, Source
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
+# Fewer documents may leave a source at once without anybody being asked.
+FEW = 20
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os error 122", "disk is full", "disk full")
 
@@ -45,6 +57,7 @@ class Report:
     """What a run did, as the command prints it."""
 
     release: int | None = None
+    held: str = ""
     documents: int = 0
     passages: int = 0
     added: int = 0
@@ -60,7 +73,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run works with. `lock` is a file that only one run holds; `calls` collects the embedder's ledger."""
+    """What a run works with. `lock` is a file that only one run holds; `calls` collects the embedder's ledger.
+
+    `check` is the gate: without one, only the loss of too many documents keeps a release from going live.
+    """
 
     db: Database
     store: Store
@@ -68,6 +84,7 @@ class Parts:
     settings: IndexSettings
     lock: Path
     calls: list[Attempt]
+    check: release.Check | None = None
 
 
 @dataclass
@@ -78,6 +95,27 @@ class _Work:
     source: Source
     sha256: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a run found: its release, and what becomes of the documents."""
+
+    made: ReleaseRow
+    read: Sequence[tuple[_Work, Parsed, int]]
+    gone: Sequence[DocumentRow]
+    moved: Sequence[tuple[int, int]]
+    failed: Sequence[tuple[DocumentRow, dict[str, Any], str]]
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """How a run was asked for; see `sync`."""
+
+    drop_others: bool
+    configured: bool
+    allow_removals: bool
+    retry_failed: bool
 
 
 def fingerprint(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
@@ -122,18 +160,23 @@ async def sync(
     configured: bool = True,
     started_by: str = "",
     progress: Progress | None = None,
+    allow_removals: bool = False,
+    retry_failed: bool = False,
 ) -> Report:
-    """Bring the index to what the sources hold, and activate it when it is whole.
+    """Bring the index to what the sources hold, and activate it when it is whole and passes the gate.
 
     Documents of sources that are not in `wanted` stay, unless `drop_others`. Raises `BusyError` while another run
     holds the lock, `ReleaseError` when the disk is full; a file that cannot be read is listed in the report and stops
-    nothing. Until the run ends well, people are answered from the release before it.
+    nothing. Until the run ends well, people are answered from the release before it; a release that is worse, or
+    that lost most of a source unless `allow_removals`, waits for an admin, and the report says why it is `held`.
+    `retry_failed` reads again what failed before, although its bytes are the same.
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
         beat = _Beat(parts.db, run, progress)
         try:
-            report = await _run(parts, wanted, drop_others, configured, beat)
+            ways = _Ways(drop_others, configured, allow_removals, retry_failed)
+            report = await _run(parts, wanted, ways, beat)
         except BaseException as error:
             full = _disk_is_full(error)
             told = error.problem if isinstance(error, AssistantError) else type(error).__name__
@@ -144,13 +187,14 @@ async def sync(
                 raise full from error
             raise
         report.seconds = round(time.monotonic() - began, 2)
-        await beat.end("done", "", report)
+        await beat.end("done", report.held, report)
         return report
 
 
 def _disk_is_full(error: BaseException) -> ReleaseError | None:
     told = "" if isinstance(error, AssistantError) else str(error).lower()
-    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or any(s in told for s in _FULL):
+    full = isinstance(error, FullError) or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    if full or any(s in told for s in _FULL):
         return ReleaseError(
             "There is no room on the disk for the index; the release before it goes on serving.",
             "Free some space and run `assistant index sync` again.",
@@ -183,7 +227,7 @@ class _Beat:
             await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
 
 
-async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, configured: bool, beat: _Beat) -> Report:
+async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:
     report = Report()
     names = {s.name for s in wanted}
     prints = fingerprint(parts.embedder, parts.settings)
@@ -192,14 +236,14 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
         await access.realign(session, wanted)
         rules = await access.reconcile(session, wanted)
         for source in wanted:
-            await session.merge(SourceRow(name=source.name, location=str(source.path), configured=configured))
+            await session.merge(SourceRow(name=source.name, location=str(source.path), configured=ways.configured))
         current = await release.newest(session)
         known = {(d.source, d.path): d for d in (await session.exec(select(DocumentRow))).all()}
 
     if current is not None and not await _is_whole(parts.store, current):
         # Building on what is damaged would make the damage the next release: everything is built anew.
         current = None
-    fresh_table = current is None or (current.embedder, current.splitter, current.parser) != prints
+    fresh_table = current is None or not await _goes_on(parts.store, current, prints)
     work, seen, failed = [], set(), []
     files = [(source, found) for source in wanted for found in sources.walk(source)]
     for done, (source, found) in enumerate(files):
@@ -224,7 +268,8 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
         same = row.sha256 == digest and row.settings == print_
         # What only waited for a program to be installed is tried again once it is there.
         waited = picture.INSTALL in row.reason and picture.available()
-        if same and row.state in {"empty", "failed"} and not waited:
+        anew = waited or (ways.retry_failed and row.state == "failed")
+        if same and row.state in {"empty", "failed"} and not anew:
             facts |= {"sha256": digest, "settings": print_}
             failed.append((row, facts, row.reason if row.state == "failed" else ""))
         elif same and row.state == "indexed" and not fresh_table and not waited:
@@ -232,17 +277,18 @@ async def _run(parts: Parts, wanted: Sequence[Source], drop_others: bool, config
         else:
             work.append(_Work(row, source, digest, facts))
     await _forget_pending(parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending"])
-    others = [] if drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
+    others = [] if ways.drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
     gone = [
         d
         for k, d in known.items()
-        if k not in seen and d.state not in {"removed", "pending"} and (d.source in names or drop_others)
+        if k not in seen and d.state not in {"removed", "pending"} and (d.source in names or ways.drop_others)
     ]
     if fresh_table and others:
         # Everything is built anew, so what other sources hold must be read again too.
         work += (again := await _of_other_sources(parts, others))
         gone += [d for d in others if all(d is not w.row for w in again)]
-    return await _build(parts, current, prints, work, gone, failed, report, beat)
+    had = Counter(d.source for d in known.values() if d.source in names and d.state == "indexed")
+    return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
 
 
 async def _is_whole(store: Store, row: ReleaseRow) -> bool:
@@ -253,6 +299,16 @@ async def _is_whole(store: Store, row: ReleaseRow) -> bool:
     except ReleaseError:
         return False
     return True
+
+
+async def _goes_on(store: Store, current: ReleaseRow, prints: tuple[str, str, str]) -> bool:
+    """Whether the next release can be written into the table of this one."""
+    if (current.embedder, current.splitter, current.parser) != prints:
+        return False
+    try:
+        return await (await store.open(current.table_name)).is_writable()
+    except ReleaseError:
+        return False
 
 
 async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
@@ -278,27 +334,68 @@ async def _build(
     work: list[_Work],
     gone: list[DocumentRow],
     failed: list[tuple[DocumentRow, dict[str, Any], str]],
+    had: Counter[str],
+    ways: _Ways,
     report: Report,
     beat: _Beat,
 ) -> Report:
+    """`had` counts the documents that each of the run's sources had before it."""
     moved = await _moved(parts.db, current)
     lost = [row for row, _, _ in failed if row.state == "indexed"]
     if current is not None and not (work or gone or moved or lost):
-        return await _stay(parts, current, failed, report)
+        return await _stay(parts, current, failed, ways, report)
 
     async with parts.db.write() as session:
         # A document needs its number before its passages are stored; until the end it counts for nothing.
         for document in [*(w.row for w in work), *(r for r, _, _ in failed)]:
             if document.id is None:
                 session.add(document)
+    earlier = await _earlier(parts, current, prints)
     table, fresh = await _table(parts, current, prints)
+    made = await _begun(parts, table, prints)
     was_indexed = {id(w): w.row.state == "indexed" for w in work}
     if not fresh:
         stale = [w.row.id for w in work if w.row.state == "indexed"] + [d.id for d in [*gone, *lost]]
         await table.remove_documents([i for i in stale if i is not None])
         for document_id, rule in moved:
             await table.set_access(document_id, rule)
+    read = await _fill(parts, table, made, work, failed, earlier, report, beat)
+    if current is not None and not (fresh or read or gone or moved or lost or any(was_indexed.values())):
+        # Files were tried again, and none could be read.
+        async with parts.db.write() as session:
+            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id) == made.id))
+        return await _stay(parts, current, failed, ways, report)
+    await beat(len(work), len(work), "checking")
+    await table.build_indexes()
+    await compact.join(parts.store, table)
+    contents = await table.contents()
+    made.version = await table.version()
+    made.documents, made.passages = contents.documents, contents.passages
+    made.content_hash, made.vectors_hash = contents.content_hash, contents.vectors_hash
+    report.added = sum(not was_indexed[id(w)] for w, _, _ in read)
+    report.changed = len(read) - report.added
+    report.removed = len(gone)
+    report.documents, report.passages = contents.documents, contents.passages
+    report.release = made.id
+    await beat(len(work), len(work), "comparing")
+    await _publish(parts, _Outcome(made, read, gone, moved, failed), had, ways, report)
+    await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
+    return report
+
+
+async def _fill(
+    parts: Parts,
+    table: Table,
+    made: ReleaseRow,
+    work: Sequence[_Work],
+    failed: list[tuple[DocumentRow, dict[str, Any], str]],
+    earlier: Sequence[Table],
+    report: Report,
+    beat: _Beat,
+) -> list[tuple[_Work, Parsed, int]]:
+    """Read, embed and store the documents of a run. Returns those that gave passages, with how many."""
     read: list[tuple[_Work, Parsed, int]] = []
+    prints = "|".join((made.embedder, made.splitter, made.parser))
     with Workers(max(1, min(4, os.cpu_count() or 1))) as workers:
         for at in range(0, len(work), WINDOW):
             part = work[at : at + WINDOW]
@@ -306,7 +403,7 @@ async def _build(
             results = await asyncio.gather(*(_read(parts, workers, w) for w in part))
             rows: list[dict[str, Any]] = []
             for item, result in zip(part, results, strict=True):
-                item.facts |= {"sha256": item.sha256, "settings": "|".join(prints)}
+                item.facts |= {"sha256": item.sha256, "settings": prints}
                 if isinstance(result, str):
                     failed.append((item.row, item.facts, result))
                 elif not result[1]:
@@ -314,36 +411,93 @@ async def _build(
                 else:
                     rows += [_row(item.row, result[0], chunk) for chunk in result[1]]
                     read.append((item, result[0], len(result[1])))
-            await _embed(parts.embedder, rows)
-            report.embedded += len(rows)
+            report.embedded += await _embed_new(parts.embedder, rows, earlier)
             await table.add(rows)
-    if current is not None and not (fresh or read or gone or moved or lost or any(was_indexed.values())):
-        # Files were tried again, and none could be read.
-        return await _stay(parts, current, failed, report)
-    await beat(len(work), len(work), "checking")
-    await table.build_indexes()
-    await table.join()
-    held = await table.contents()
+            if rows:
+                # What is embedded by now need not be embedded again, should this run be killed.
+                await _set_version(parts.db, made, await table.version())
+    return read
+
+
+async def _publish(parts: Parts, found: _Outcome, had: Counter[str], ways: _Ways, report: Report) -> None:
+    """Let the release go live, or hold it for an admin; where no release serves there is nothing to hold it beside."""
+    against = await _served(parts)
+    if against is not None:
+        without = [*found.gone, *(r for r, _, _ in found.failed)]
+        reasons = [] if ways.allow_removals else _too_many_gone(had, without, parts.settings)
+        reasons.append(await _judged(parts, found, against))
+        report.held = " ".join(filter(None, reasons))
+    if report.held:
+        await _hold(parts, found, report)
+    else:
+        await _go_live(parts, found, report)
+        report.duplicates = await duplicates.mark(parts.db)
+
+
+async def _served(parts: Parts) -> ReleaseRow | None:
+    """The release that people are answered from, if it is whole."""
+    async with parts.db.read() as session:
+        row = await release.active(session)
+    return row if row is not None and await _is_whole(parts.store, row) else None
+
+
+def _too_many_gone(had: Counter[str], without: Iterable[DocumentRow], settings: IndexSettings) -> list[str]:
+    """A sentence for each source that would lose more of its documents at once than is let pass."""
+    lost = Counter(d.source for d in without if d.state == "indexed")
+    return [
+        f"{count} of {had[source]} documents of the source {source} are gone or can no longer be read: "
+        "see whether its folder is there, or run again with --allow-removals."
+        for source, count in lost.items()
+        if count > FEW and count > settings.gate.max_removed * had[source]
+    ]
+
+
+async def _judged(parts: Parts, found: _Outcome, against: ReleaseRow) -> str:
+    """Ask the gate, and keep its report. Returns why the release must not go live, empty when it may."""
+    if parts.check is None:
+        return ""
+    judgement = await parts.check(found.made, against, [d.path for d in found.gone])
+    if judgement.body:
+        async with parts.db.write() as session:
+            session.add(ReleaseReport(release_id=_id(found.made), against_id=against.id, body=judgement.body))
+    return judgement.reason
+
+
+def _id(stored: ReleaseRow | DocumentRow) -> int:
+    assert stored.id is not None
+    return stored.id
+
+
+async def _earlier(parts: Parts, current: ReleaseRow | None, prints: tuple[str, str, str]) -> list[Table]:
+    """Tables that may hold passages of this run already embedded: the newest release, a held and unfinished ones."""
+    async with parts.db.read() as session:
+        unfinished = select(ReleaseRow).where(col(ReleaseRow.state).in_(("building", "held")))
+        rows = [*([current] if current else []), *(await session.exec(unfinished)).all()]
+    tables = []
+    for row in rows:
+        if row.embedder == prints[0] and row.version:
+            with contextlib.suppress(ReleaseError):
+                tables.append(await parts.store.open(row.table_name, row.version))
+    return tables
+
+
+async def _begun(parts: Parts, table: Table, prints: tuple[str, str, str]) -> ReleaseRow:
+    """The release under construction, known to SQL so that the next run finds it when this one is killed."""
     made = ReleaseRow(
         table_name=table.name,
-        version=await table.version(),
         embedder=prints[0],
         splitter=prints[1],
         parser=prints[2],
-        documents=held.documents,
-        passages=held.passages,
-        content_hash=held.content_hash,
-        vectors_hash=held.vectors_hash,
+        embedded_by=parts.settings.model_dump(include={"embedder", "embedder_api_base", "embedder_api_key_env"}),
     )
-    report.added = sum(not was_indexed[id(w)] for w, _, _ in read)
-    report.changed = len(read) - report.added
-    report.removed = len(gone)
-    report.documents, report.passages = held.documents, held.passages
-    await _go_live(parts, made, read, gone, moved, failed, report)
-    report.duplicates = await duplicates.mark(parts.db)
-    report.release = made.id
-    await release.sweep(parts.db, parts.store, parts.settings.keep_releases)
-    return report
+    async with parts.db.write() as session:
+        session.add(made)
+    return made
+
+
+async def _set_version(db: Database, made: ReleaseRow, version: int) -> None:
+    async with db.write() as session:
+        await session.exec(update(ReleaseRow).where(col(ReleaseRow.id) == made.id).values(version=version))
 
 
 async def _moved(db: Database, current: ReleaseRow | None) -> list[tuple[int, int]]:
@@ -361,7 +515,7 @@ async def _moved(db: Database, current: ReleaseRow | None) -> list[tuple[int, in
 
 async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, str, str]) -> tuple[Table, bool]:
     """The table to write to, and whether it is a new one."""
-    if current is not None and (current.embedder, current.splitter, current.parser) == prints:
+    if current is not None and await _goes_on(parts.store, current, prints):
         table = await parts.store.open(current.table_name)
         if await table.version() != current.version:
             await table.restore(current.version)
@@ -413,15 +567,35 @@ async def _embed(embedder: Reader, rows: list[dict[str, Any]]) -> None:
             row["vector"], row["codes"] = read
 
 
+async def _embed_new(embedder: Reader, rows: list[dict[str, Any]], earlier: Sequence[Table]) -> int:
+    """Give every passage its vector: copied where its very text was embedded before. Returns how many were not."""
+    for table in earlier:
+        wanted = {r["text_hash"] for r in rows if "vector" not in r}
+        try:
+            known = await table.computed(sorted(wanted)) if wanted else {}
+        except (OSError, RuntimeError, ValueError):
+            # It was left by a run that was killed, and its files are not whole.
+            continue
+        for row in rows:
+            row.update(known.get(row["indexed"], {}))
+    fresh = [r for r in rows if "vector" not in r]
+    await _embed(embedder, fresh)
+    return len(fresh)
+
+
 async def _stay(
     parts: Parts,
     current: ReleaseRow,
     failed: Sequence[tuple[DocumentRow, dict[str, Any], str]],
+    ways: _Ways,
     report: Report,
 ) -> Report:
     """Nothing is new: the newest release stays, and serves again if somebody had gone back from it."""
     await _note_failed(parts.db, failed, report)
     async with parts.db.write() as session:
+        if ways.configured:
+            # What waits for an admin tells of sources that have changed back since.
+            await release.forget_held(session)
         active = await release.active(session)
         if (active is None or active.id != current.id) and (row := await session.get(ReleaseRow, current.id)):
             await release.point(session, row, "indexing run")
@@ -453,44 +627,74 @@ def _mark(row: DocumentRow, facts: dict[str, Any], reason: str, report: Report) 
         report.empty.append(row.path)
 
 
-async def _go_live(
-    parts: Parts,
-    made: ReleaseRow,
-    read: Sequence[tuple[_Work, Parsed, int]],
-    gone: Sequence[DocumentRow],
-    moved: Sequence[tuple[int, int]],
-    failed: Sequence[tuple[DocumentRow, dict[str, Any], str]],
-    report: Report,
-) -> None:
+async def _go_live(parts: Parts, found: _Outcome, report: Report) -> None:
     """The documents, the release and who is answered from it change in one transaction."""
-    written = {item.row.id for item, _, _ in read}
     async with parts.db.write() as session:
-        for item, parsed, count in read:
-            document = await _as_it_is(session, item.row)
-            for name, value in item.facts.items():
-                setattr(document, name, value)
-            document.title, document.media_type = parsed.title, parsed.media_type
-            document.owner = parsed.owner or item.source.owner or parsed.author
-            document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
-            document.modified = parsed.modified or document.modified
-            document.valid_until, document.passages = parsed.valid_until, count
-            document.state, document.reason, document.updated_at = "indexed", parsed.note, now()
-            document.indexed_rule = item.row.rule_id
-        for row in gone:
-            document = await _as_it_is(session, row)
-            document.state, document.passages, document.updated_at = "removed", 0, now()
-            document.duplicate_of = None
-        for row, facts, reason in failed:
-            _mark(await _as_it_is(session, row), facts, reason, report)
-        for document_id, rule in moved:
-            if document_id not in written:
-                statement = update(DocumentRow).where(col(DocumentRow.id) == document_id)
-                await session.exec(statement.values(indexed_rule=rule))
-        session.add(made)
+        await _note_documents(session, found, report)
+        await release.forget_held(session)
+        session.add(found.made)
         await session.flush()
-        await release.point(session, made, "indexing run")
-        day = f"{now():%Y-%m-%d}"
-        for call in parts.calls:
-            session.add(UsageRow(day=day, segment="indexing", **call.model_dump(exclude={"tier"})))
-        parts.calls.clear()
-        session.add(AuditRow(person="indexing run", action="build release", subject=str(made.id)))
+        await release.point(session, found.made, "indexing run")
+        _note_calls(session, parts.calls)
+        session.add(AuditRow(person="indexing run", action="build release", subject=str(found.made.id)))
+
+
+async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
+    """Keep a release for an admin to accept or drop, with what would then become of the documents."""
+    made = found.made
+    async with parts.db.write() as session:
+        before = await _documents(session)
+        attempt = await session.begin_nested()
+        await _note_documents(session, found, report)
+        await session.flush()
+        after = await _documents(session)
+        await attempt.rollback()
+        await release.forget_held(session)
+        made.state, made.note = "held", report.held
+        session.add(made)
+        for i, values in after.items():
+            # A new document's number is known to its passages, though nobody reads them yet.
+            if body := {k: v for k, v in values.items() if k != "rule_id" and v != before.get(i, {}).get(k)}:
+                session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
+        _note_calls(session, parts.calls)
+        session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
+
+
+async def _documents(session: AsyncSession) -> dict[int, dict[str, Any]]:
+    """Every document as SQL has it within this transaction."""
+    rows = await (await session.connection()).execute(select(*DocumentRow.__table__.columns))  # type: ignore[attr-defined]
+    told = [DocumentRow.model_validate(dict(r)) for r in rows.mappings()]
+    return {_id(d): d.model_dump(mode="json", exclude={"sketch"}) | {"sketch": (d.sketch or b"").hex()} for d in told}
+
+
+def _note_calls(session: AsyncSession, calls: list[Attempt]) -> None:
+    day = f"{now():%Y-%m-%d}"
+    for call in calls:
+        session.add(UsageRow(day=day, segment="indexing", **call.model_dump(exclude={"tier"})))
+    calls.clear()
+
+
+async def _note_documents(session: AsyncSession, found: _Outcome, report: Report) -> None:
+    """Write what became of every document, inside the caller's transaction."""
+    written = {item.row.id for item, _, _ in found.read}
+    for item, parsed, count in found.read:
+        document = await _as_it_is(session, item.row)
+        for name, value in item.facts.items():
+            setattr(document, name, value)
+        document.title, document.media_type = parsed.title, parsed.media_type
+        document.owner = parsed.owner or item.source.owner or parsed.author
+        document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
+        document.modified = parsed.modified or document.modified
+        document.valid_until, document.passages = parsed.valid_until, count
+        document.state, document.reason, document.updated_at = "indexed", parsed.note, now()
+        document.indexed_rule = item.row.rule_id
+    for row in found.gone:
+        document = await _as_it_is(session, row)
+        document.state, document.passages, document.updated_at = "removed", 0, now()
+        document.duplicate_of = None
+    for row, facts, reason in found.failed:
+        _mark(await _as_it_is(session, row), facts, reason, report)
+    for document_id, rule in found.moved:
+        if document_id not in written:
+            statement = update(DocumentRow).where(col(DocumentRow.id) == document_id)
+            await session.exec(statement.values(indexed_rule=rule))

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from sqlalchemy import delete, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
-from assistant.database.tables import ActiveRelease, AuditRow, ReleaseRow
+from assistant.database.tables import (
+    ActiveRelease,
+    AuditRow,
+    DocumentRow,
+    ReleaseChange,
+    ReleaseReport,
+    ReleaseRow,
+)
 from assistant.domain import now
 from assistant.errors import InputError, ReleaseError
-from assistant.index.store import Contents, Store, Table
+from assistant.index import duplicates
+from assistant.index.store import SPARED, Contents, Store, Table
 
 log = logging.getLogger(__name__)
 KEPT_STATES = ("ready", "retired")
-# The gate: given a release, raises `ReleaseError` when it must not go live.
-Check = Callable[[ReleaseRow], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate found. `reason` is empty when the release may go live; `body` is its report for an admin."""
+
+    reason: str = ""
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class Check(Protocol):
+    """The gate: holds a new release beside the active one. `removed` are the paths that left the sources."""
+
+    async def __call__(self, made: ReleaseRow, against: ReleaseRow, removed: Collection[str]) -> Judgement: ...
 
 
 async def active(session: AsyncSession) -> ReleaseRow | None:
@@ -27,8 +50,19 @@ async def active(session: AsyncSession) -> ReleaseRow | None:
 
 
 async def newest(session: AsyncSession) -> ReleaseRow | None:
-    """The release of the last run, which is what the documents in SQL tell of; another may be active."""
-    return (await session.exec(select(ReleaseRow).order_by(col(ReleaseRow.id).desc()).limit(1))).first()
+    """The newest release that went live, which is what the documents in SQL tell of; another may be active."""
+    statement = select(ReleaseRow).where(col(ReleaseRow.activated_at).is_not(None))
+    return (await session.exec(statement.order_by(col(ReleaseRow.id).desc()).limit(1))).first()
+
+
+async def held(session: AsyncSession) -> ReleaseRow | None:
+    """The release that waits for an admin; there is one at most."""
+    return (await session.exec(select(ReleaseRow).where(ReleaseRow.state == "held"))).first()
+
+
+async def set_aside(session: AsyncSession) -> list[ReleaseRow]:
+    """The releases that were found damaged since the last run, with what is wrong in their note."""
+    return list((await session.exec(select(ReleaseRow).where(ReleaseRow.state == "damaged"))).all())
 
 
 async def point(session: AsyncSession, release: ReleaseRow, by: str) -> None:
@@ -36,10 +70,11 @@ async def point(session: AsyncSession, release: ReleaseRow, by: str) -> None:
     row = await session.get(ActiveRelease, 1) or ActiveRelease(id=1)
     if row.release_id and row.release_id != release.id:
         before = await session.get(ReleaseRow, row.release_id)
-        if before is not None and before.state == "ready":
-            before.state = "retired"
+        if before is not None:
+            before.state = "retired" if before.state == "ready" else before.state
+            before.retired_at = now()
             session.add(before)
-    release.state, release.activated_at = "ready", now()
+    release.state, release.activated_at, release.retired_at = "ready", now(), None
     session.add(release)
     await session.flush()
     row.release_id, row.activated_by, row.updated_at = release.id, by, now()
@@ -65,19 +100,93 @@ async def whole(store: Store, release: ReleaseRow) -> Table:
     return table
 
 
-async def activate(db: Database, store: Store, release_id: int, by: str, check: Check | None = None) -> None:
-    """Answer people from this release, forward or back, once it is found whole and passes the check."""
+async def activate(db: Database, store: Store, release_id: int, by: str) -> None:
+    """Answer people from this release, forward or back, once it is found whole."""
     async with db.read() as session:
         release = await session.get(ReleaseRow, release_id)
     if release is None or release.state not in KEPT_STATES:
         raise InputError(f"There is no kept release {release_id}.", "See `assistant index releases`.")
     await whole(store, release)
-    if check is not None:
-        await check(release)
     async with db.write() as session:
         fresh = await session.get(ReleaseRow, release_id)
         assert fresh is not None
         await point(session, fresh, by)
+
+
+async def _held(session: AsyncSession, release_id: int) -> ReleaseRow:
+    row = await session.get(ReleaseRow, release_id)
+    if row is None or row.state != "held":
+        raise InputError(f"There is no held release {release_id}.", "See `assistant index releases`.")
+    return row
+
+
+async def accept(db: Database, store: Store, release_id: int, by: str) -> None:
+    """Answer people from a release that was held, with all that its run found of the documents."""
+    async with db.read() as session:
+        release = await _held(session, release_id)
+    await whole(store, release)
+    async with db.write() as session:
+        release = await _held(session, release_id)
+        statement = select(ReleaseChange).where(ReleaseChange.release_id == release_id)
+        for change in (await session.exec(statement)).all():
+            if (document := await session.get(DocumentRow, change.document_id)) is not None:
+                found = (
+                    change.body | {"sketch": bytes.fromhex(change.body["sketch"])} if "sketch" in change.body else {}
+                )
+                told = DocumentRow.model_validate({**document.model_dump(), **change.body, **found})
+                for name in change.body:
+                    setattr(document, name, getattr(told, name))
+                session.add(document)
+        await session.exec(delete(ReleaseChange).where(col(ReleaseChange.release_id) == release_id))
+        release.note = ""
+        session.add(AuditRow(person=by, action="accept release", subject=str(release_id)))
+        await point(session, release, by)
+    await duplicates.mark(db)
+
+
+async def drop(db: Database, release_id: int, by: str) -> None:
+    """Let a held release go. The next run builds upon the active one; its table goes with the next sweep."""
+    async with db.write() as session:
+        await _held(session, release_id)
+        await forget_held(session)
+        session.add(AuditRow(person=by, action="drop release", subject=str(release_id)))
+
+
+async def forget_held(session: AsyncSession) -> None:
+    """Drop whatever is held, inside the caller's transaction; its report stays."""
+    waiting = await held(session)
+    if waiting is not None:
+        await session.exec(delete(ReleaseChange).where(col(ReleaseChange.release_id) == waiting.id))
+        await session.exec(update(ReleaseRow).where(col(ReleaseRow.id) == waiting.id).values(state="dropped"))
+
+
+async def report_of(db: Database, release_id: int) -> ReleaseReport:
+    """What the gate found of a release. Raises `InputError` where it was not asked."""
+    async with db.read() as session:
+        row = await session.get(ReleaseReport, release_id)
+    if row is None:
+        raise InputError(f"There is no report on release {release_id}.", "The first release has none.")
+    return row
+
+
+async def open_kept(db: Database, store: Store, release_id: int) -> tuple[ReleaseRow, Table]:
+    """A release that is kept or held, for whoever compares it. Raises `InputError` when there is none."""
+    async with db.read() as session:
+        row = await session.get(ReleaseRow, release_id)
+    if row is None or row.state not in {*KEPT_STATES, "held"}:
+        raise InputError(f"There is no kept release {release_id}.", "See `assistant index releases`.")
+    return row, await store.open(row.table_name, row.version)
+
+
+async def compare(db: Database, store: Store, first: int, second: int) -> dict[str, list[str]]:
+    """The paths of documents that the second release has more, otherwise, or no longer."""
+    before = await (await open_kept(db, store, first))[1].documents()
+    after = await (await open_kept(db, store, second))[1].documents()
+    return {
+        "added": sorted(path for i, (path, _) in after.items() if i not in before),
+        "changed": sorted(path for i, (path, mark) in after.items() if i in before and before[i][1] != mark),
+        "removed": sorted(path for i, (path, _) in before.items() if i not in after),
+    }
 
 
 async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
@@ -116,32 +225,34 @@ async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
 
 
 async def sweep(db: Database, store: Store, keep: int) -> None:
-    """Forget all but the newest `keep` releases and the active one, and the tables that nothing needs."""
+    """Forget all but the newest `keep` releases, the active and the held one, and the tables that nothing needs.
+
+    Only for whoever holds the lock of runs: what a run left unfinished goes too.
+    """
     async with db.write() as session:
         current = await active(session)
-        statement = select(ReleaseRow).order_by(col(ReleaseRow.id).desc())
+        statement = select(ReleaseRow).where(ReleaseRow.state != "dropped").order_by(col(ReleaseRow.id).desc())
         rows = list((await session.exec(statement)).all())
         kept = [r for r in rows if r.state in KEPT_STATES][:keep]
         if current is not None and all(r.id != current.id for r in kept):
             kept.append(current)
-        gone = [r for r in rows if r not in kept and r.state != "dropped"]
+        kept += [r for r in rows if r.state == "held"]
+        gone = [r for r in rows if r not in kept]
         for row in gone:
             row.state = "dropped"
             session.add(row)
+        # A question that began before a release retired still reads its table.
+        read = select(ReleaseRow.table_name).where(col(ReleaseRow.retired_at) > now() - SPARED)
+        still_read = set((await session.exec(read)).all())
     needed = {r.table_name for r in kept}
     for name in await store.names():
-        if name not in needed:
+        if name not in needed | still_read:
             await store.drop(name)
     for name in needed:
         try:
             table = await store.open(name)
-            for row in kept:
-                if row.table_name == name:
-                    # A run that was killed after going live has left its release without a tag.
-                    await table.tag(f"release-{row.id}", row.version)
-            for row in gone:
-                if row.table_name == name:
-                    await table.untag(f"release-{row.id}")
+            # A run that was killed after going live has left its release without a tag.
+            await table.keep_only({f"release-{r.id}": r.version for r in kept if r.table_name == name})
             await table.compact()
         except (ReleaseError, OSError, RuntimeError, ValueError) as error:
             # Tidying up must not fail the run that went live before it.

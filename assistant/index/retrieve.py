@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
@@ -153,12 +154,22 @@ def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
 
 
 class Knowledge:
-    """The documents as people may search them. A question holds one release from its start to its end."""
+    """The documents as people may search them. A question holds one release from its start to its end.
 
-    def __init__(self, db: Database, store: Store, embedder: rerank.Reader) -> None:
+    `embedder_of` makes the embedder of a release that was built with another one than `embedder`, or says None.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        store: Store,
+        embedder: rerank.Reader,
+        embedder_of: Callable[[ReleaseRow], rerank.Reader | None] | None = None,
+    ) -> None:
         self._db = db
         self._store = store
         self._embedder = embedder
+        self._embedder_of = embedder_of
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -176,6 +187,33 @@ class Knowledge:
                 self._opened = Opened(*await release.open_active(self._db, self._store))
             return self._opened
 
+    async def _open(self) -> Opened:
+        return Opened(*await release.open_active(self._db, self._store))
+
+    def _beside(self, held: Opened) -> Knowledge | None:
+        """The way to search a release that another embedder made: while the model changes, and after going back."""
+        if self._embedder_of is None or held.row.embedder == self._embedder.fingerprint:
+            return None
+        embedder = self._embedder_of(held.row)
+        return Pinned(self._db, self._store, embedder, held) if embedder is not None else None
+
+    async def pinned(self, kind: type[PinnedKind]) -> PinnedKind:
+        """The release that answers now, for another kind of reader."""
+        held = await self.release()
+        embedder = self._embedder_of(held.row) if self._embedder_of else None
+        return kind(self._db, self._store, embedder or self._embedder, held)
+
+    async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
+        return await access.rules_of(session, asker)
+
+    async def _readable(
+        self, session: AsyncSession, rules: Sequence[int], documents: Iterable[int]
+    ) -> dict[int, DocumentRow]:
+        return await access.allowed(session, rules, documents)
+
+    def _watch(self, stage: str, scores: Mapping[str, float]) -> None:
+        """Told of each stage of a search; for whoever explains one."""
+
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
         return HybridRetriever(self, asker, k)
@@ -183,8 +221,10 @@ class Knowledge:
     async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
         """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
         opened = await self.release()
+        if (beside := self._beside(opened)) is not None:
+            return await beside.search(asker, query, k, before)
         async with self._db.read() as session:
-            rules = await access.rules_of(session, asker)
+            rules = await self._rules(session, asker)
         store = PassageVectorStore(opened.table, rules)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         ms: dict[str, float] = {}
@@ -211,14 +251,18 @@ class Knowledge:
                 (normalised(vector), weight * VECTOR_SHARE),
             )
         )
+        self._watch("text", by_text[0])
+        self._watch("vector", by_vector[0])
+        self._watch("fused", fused)
         ms["fuse"] = _since(began)
         began = time.monotonic()
         asked = " ".join(t for t, _ in reversed(texts[:2]))
         fused, late = await reranked(opened.table, await self._embedder.asked(asked), fused)
+        self._watch("late", late)
         order = sorted(fused, key=lambda i: (-fused[i], i))
         nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 5 + 30])}
         async with self._db.read() as session:
-            documents = await access.allowed(session, rules, (n.metadata["document_id"] for n in nodes.values()))
+            documents = await self._readable(session, rules, (n.metadata["document_id"] for n in nodes.values()))
         shown: Counter[int] = Counter()
         kept = []
         readable = {i: n.metadata["document_id"] for i, n in nodes.items() if n.metadata["document_id"] in documents}
@@ -328,6 +372,20 @@ class Knowledge:
             return await self._store.open(row.table_name, row.version)
         except ReleaseError:
             return opened.table
+
+
+class Pinned(Knowledge):
+    """One release, with its own embedder, whichever is active."""
+
+    def __init__(self, db: Database, store: Store, embedder: rerank.Reader, held: Opened) -> None:
+        super().__init__(db, store, embedder)
+        self._held = held
+
+    async def release(self) -> Opened:
+        return self._held
+
+
+PinnedKind = TypeVar("PinnedKind", bound=Pinned)
 
 
 class HybridRetriever(BaseRetriever):  # type: ignore[misc]

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,8 @@ TOUCHED_AT_ONCE = 500
 SPARED = timedelta(hours=1)
 _NEVER = timedelta(days=36_500)
 _MANIFEST_END = b"LANC"
+# What a model made of a passage: copied where the same text comes again.
+COMPUTED = ("vector", "codes")
 _METADATA = [
     "id",
     "document_id",
@@ -179,14 +182,28 @@ class Table:
         if await self._table.count_rows() >= INDEX_RULES_FROM:
             await self._table.create_index("access", config=Bitmap(), replace=True)
 
-    async def tag(self, name: str, version: int) -> None:
-        """Keep a version from being forgotten, unless it is already."""
-        if name not in await self._table.tags.list():
-            await self._table.tags.create(name, version)
-
-    async def untag(self, name: str) -> None:
-        if name in await self._table.tags.list():
+    async def keep_only(self, versions: Mapping[str, int]) -> None:
+        """Keep these versions, each under its name, from being forgotten, and no other."""
+        tags = set(await self._table.tags.list())
+        for name in tags - set(versions):
             await self._table.tags.delete(name)
+        for name in set(versions) - tags:
+            await self._table.tags.create(name, versions[name])
+
+    async def is_writable(self) -> bool:
+        """Whether what LanceDB reads before it writes can be read; a release can be whole without it."""
+        try:
+            await self._table.tags.list()
+        except (OSError, RuntimeError, ValueError):
+            return False
+        return True
+
+    async def count(self) -> int:
+        return int(await self._table.count_rows())
+
+    async def refresh(self) -> None:
+        """See what another process wrote."""
+        await self._table.checkout_latest()
 
     async def join(self) -> None:
         """Join small files into large ones. What is read does not change."""
@@ -252,7 +269,8 @@ class Table:
         return {key: 1.0 - distance for key, distance in _scores(found, "_distance").items()}
 
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        query = self._table.query().where(col("id").isin(list(ids)))
+        # LanceDB raises on what is no valid text; no passage has such an id.
+        query = self._table.query().where(col("id").isin([i for i in ids if _is_text(i)]))
         return list(await query.select(_METADATA).to_list())
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
@@ -260,10 +278,34 @@ class Table:
         found = await self._table.query().where(col("id").isin(list(ids))).select(["id", "codes"]).to_arrow()
         return _scores(found, "codes")
 
+    async def computed(self, text_hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What was computed of passages with these text hashes, by their `indexed` text; damaged vectors left out."""
+        found: dict[str, dict[str, Any]] = {}
+        for at in range(0, len(text_hashes), TOUCHED_AT_ONCE):
+            query = self._table.query().where(col("text_hash").isin(list(text_hashes[at : at + TOUCHED_AT_ONCE])))
+            for row in await query.select(["indexed", *COMPUTED]).to_list():
+                # Embedders give unit vectors; a file that lost its bytes does not.
+                if abs(sum(v * v for v in row["vector"]) - 1) < 0.01:
+                    found[row["indexed"]] = {name: row[name] for name in COMPUTED}
+        return found
+
+    async def documents(self) -> dict[int, tuple[str, str]]:
+        """The path of every document with a hash over its passages."""
+        paths: dict[int, str] = {}
+        totals: Counter[int] = Counter()
+        async for row in self.rows(["document_id", "document", "indexed", "start"]):
+            paths[row["document_id"]] = row["document"]
+            totals[row["document_id"]] += _number(f"{row['start']}|{row['indexed']}".encode())
+        return {i: (path, f"{totals[i] % 2**128:032x}") for i, path in paths.items()}
+
     async def of_document(self, document: int) -> list[dict[str, Any]]:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
         return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _number(data: bytes) -> int:

@@ -52,8 +52,8 @@ def _serve(pipe: Connection) -> None:
         signal.alarm(0)
 
 
-def _resident_mb(pid: int) -> float:
-    """Resident memory of a worker and what it started, by the kernel's own account; 0 where there is none to read."""
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process and what it started, by the kernel's own account; 0 where there is none to read."""
     processes = [str(pid)]
     with contextlib.suppress(OSError):
         processes += Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -81,7 +81,7 @@ class _Worker:
                 if time.monotonic() - began > SECONDS:
                     reason = f"took longer than {SECONDS:.0f} seconds to read"
                     break
-                if _resident_mb(self._process.pid) > MEGABYTES:
+                if resident_mb(self._process.pid) > MEGABYTES:
                     reason = f"took more than {MEGABYTES} MB of memory to read"
                     break
                 if not self._process.is_alive():

@@ -1,12 +1,33 @@
-"""Holds figures against a floor: what a release, a prompt or a model must reach to go live."""
+"""Holds figures against a floor, and a new release against the active one: what must be reached to go live."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 import tomllib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import InputError
+from assistant.database.engine import Database
+from assistant.database.tables import ReleaseRow
+from assistant.domain import Case, Passage
+from assistant.errors import InputError, ReleaseError
+from assistant.index import release
+from assistant.index.release import Judgement
+from assistant.index.rerank import Reader
+from assistant.index.retrieve import Opened
+from assistant.index.store import Store, Table
+from assistant.index.unrestricted import Unrestricted
+from assistant.settings import GateSettings
+
+METRICS = ("hit@1", "hit@5", "mrr")
+# Passages that are looked at for each question, searched so many at a time.
+DEPTH = 10
+AT_ONCE = 8
+SHOWN = 3
+LISTED = 100
 
 
 def read_floor(path: Path) -> dict[str, dict[str, float]]:
@@ -35,3 +56,131 @@ def failures(kinds: dict[str, dict[str, Any]], floor: dict[str, dict[str, float]
             elif not key.startswith("max_") and value < limit:
                 missed.append(f"{kind}: {name} is {value:.3f}, at least {limit:.3f} is needed")
     return missed
+
+
+@dataclass(frozen=True)
+class RetrievalGate:
+    """Searches the cases in a new release and in the active one, without a model: `release.Check`.
+
+    `embedder_of` gives the embedder that a release was made with; where it cannot be had any more, the release is
+    searched by its text alone. `weight_before` is how much the turn before counts in a follow-up.
+    """
+
+    db: Database
+    store: Store
+    cases: Sequence[Case]
+    settings: GateSettings
+    embedder: Reader
+    embedder_of: Callable[[ReleaseRow], Reader | None]
+    weight_before: float = 0.0
+
+    async def __call__(self, made: ReleaseRow, against: ReleaseRow, removed: Collection[str]) -> Judgement:
+        """Whether the new release finds what the active one does.
+
+        A case whose documents all left the sources does not count, but is named in the report; nor does one whose
+        documents the active release never had.
+        """
+        began = time.monotonic()
+        if not self.settings.enabled or not any(c.doc for c in self.cases):
+            return Judgement()
+        then, now_ = await self._search(against), await self._search(made)
+        held = {path for path, _ in (await then.table.documents()).values()}
+        expected = {c.id: {d for d in [c.doc, *c.also] if d} & held for c in self.cases}
+        gone = {c.id: sorted(expected[c.id]) for c in self.cases if expected[c.id] and expected[c.id] <= set(removed)}
+        asked = [c for c in self.cases if expected[c.id] and c.id not in gone]
+        if not asked:
+            return Judgement(body={"cases": 0, "gone": gone, "note": "no case has a document that both releases hold"})
+        before, after = await then.all_of(asked), await now_.all_of(asked)
+        ranks = {c.id: [_rank(found[c.id], expected[c.id] - set(removed)) for found in (before, after)] for c in asked}
+        figures = [_figures(r[side] for r in ranks.values()) for side in (0, 1)]
+        worse = sorted((c for c in asked if _share(ranks[c.id][1]) < _share(ranks[c.id][0])), key=lambda c: c.id)
+        body = {
+            "cases": len(asked),
+            "then": figures[0],
+            "now": figures[1],
+            "worse": [
+                {
+                    "case": c.id,
+                    "question": c.turns[-1],
+                    "expected": sorted(expected[c.id]),
+                    "rank": ranks[c.id],
+                    "then": _shown(before[c.id]),
+                    "now": _shown(after[c.id]),
+                }
+                for c in worse[:LISTED]
+            ],
+            "better": [c.id for c in asked if _share(ranks[c.id][1]) > _share(ranks[c.id][0])],
+            "gone": gone,
+            "by_text_alone": [side for side, s in (("then", then), ("now", now_)) if s.by_text_alone],
+            "seconds": round(time.monotonic() - began, 2),
+        }
+        return Judgement(_reason(figures[0], figures[1], self.settings.max_drop), body)
+
+    async def changed(self, first: int, second: int) -> list[dict[str, Any]]:
+        """The cases whose best passages differ between two kept releases, with those of each."""
+        searches = [await self._search((await release.open_kept(self.db, self.store, i))[0]) for i in (first, second)]
+        before, after = [await s.all_of(self.cases) for s in searches]
+        return [
+            {"case": c.id, "question": c.turns[-1], "then": _shown(before[c.id]), "now": _shown(after[c.id])}
+            for c in self.cases
+            if [p.text_hash for p in before[c.id][:SHOWN]] != [p.text_hash for p in after[c.id][:SHOWN]]
+        ]
+
+    async def _search(self, row: ReleaseRow) -> _Search:
+        table = await self.store.open(row.table_name, row.version)
+        embedder = self.embedder_of(row) or self.embedder
+        search = Unrestricted(self.db, self.store, embedder, Opened(row, table))
+        return _Search(search, table, self.weight_before, by_text_alone=embedder.fingerprint != row.embedder)
+
+
+@dataclass(frozen=True)
+class _Search:
+    search: Unrestricted
+    table: Table
+    weight_before: float
+    by_text_alone: bool
+
+    async def all_of(self, cases: Sequence[Case]) -> dict[str, tuple[Passage, ...]]:
+        """What each case finds. Raises `ReleaseError` when the release cannot be searched."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(case: Case) -> tuple[Passage, ...]:
+            before = [(t, self.weight_before) for t in case.turns[-2:-1]]
+            async with room:
+                return (await self.search.everything(case.turns[-1], DEPTH, before)).passages
+
+        try:
+            found = await asyncio.gather(*(one(c) for c in cases))
+        except (OSError, RuntimeError) as error:
+            raise ReleaseError(
+                f"The cases could not be searched ({type(error).__name__}).", "Run `assistant doctor`."
+            ) from error
+        return dict(zip((c.id for c in cases), found, strict=True))
+
+
+def _rank(passages: Iterable[Passage], expected: Collection[str]) -> int | None:
+    """Where the first expected document stands among the documents found, from 1."""
+    documents = list(dict.fromkeys(p.document for p in passages))
+    return next((n for n, d in enumerate(documents, 1) if d in expected), None)
+
+
+def _share(rank: int | None) -> float:
+    return 1 / rank if rank else 0.0
+
+
+def _figures(ranks: Iterable[int | None]) -> dict[str, float]:
+    known = list(ranks)
+    hits = {f"hit@{k}": sum(bool(r and r <= k) for r in known) / len(known) for k in (1, 5)}
+    return {name: round(v, 4) for name, v in {**hits, "mrr": sum(map(_share, known)) / len(known)}.items()}
+
+
+def _reason(then: dict[str, float], now_: dict[str, float], allowed: float) -> str:
+    fallen = [f"{m} fell from {then[m]:.3f} to {now_[m]:.3f}" for m in METRICS if then[m] - now_[m] > allowed + 1e-9]
+    return f"The cases find less in it: {', '.join(fallen)}; {allowed:g} is allowed." if fallen else ""
+
+
+def _shown(passages: Sequence[Passage]) -> list[dict[str, str]]:
+    """Which passages stood first, without their text: that is looked up in the release while it is kept."""
+    return [
+        {"passage": p.id, "document": p.document, "title": p.title, "place": p.place.label()} for p in passages[:SHOWN]
+    ]

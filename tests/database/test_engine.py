@@ -23,7 +23,7 @@ from sqlmodel import SQLModel, col, select
 from assistant.database import engine as engine_module
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Message, Person
-from assistant.errors import BusyError, SettingsError
+from assistant.errors import BusyError, FullError, SettingsError
 from tests.database import postgres as server
 
 PROJECT = Path(__file__).parents[2]
@@ -302,3 +302,25 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_full_disk_is_said_in_words_and_what_was_saved_stays(tmp_path: Path) -> None:
+    async with opened(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}") as db:
+        await db.migrate()
+        async with db.write() as session:
+            session.add(Person(email="ada@example.test"))
+        async with db.read() as session:
+            pages = (await (await session.connection()).exec_driver_sql("PRAGMA page_count")).scalar_one()
+
+        async def fill() -> None:
+            async with db.write() as session:
+                await (await session.connection()).exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+                await insert_new(session, Person(email="bob@example.test", name="b" * 200_000))
+
+        with pytest.raises(FullError, match=r"no room left.*Free some space"):
+            await fill()
+        assert await rows(db) == 1
+        async with db.write() as session:
+            await (await session.connection()).exec_driver_sql("PRAGMA max_page_count = 1000000")
+            session.add(Person(email="bob@example.test"))
+        assert await rows(db) == 2

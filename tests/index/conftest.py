@@ -135,13 +135,13 @@ def index(tmp_path: Path, db: Database) -> Index:
     return Index(tmp_path, db)
 
 
-class _InThisProcess:
+class InThisProcess:
     """Reads files where the test runs: starting a process for each run takes most of a second."""
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
 
-    def __enter__(self) -> _InThisProcess:
+    def __enter__(self) -> InThisProcess:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -154,7 +154,7 @@ class _InThisProcess:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests promise does not depend on where files are parsed; test_workers tests that."""
-    monkeypatch.setattr(ingest, "Workers", _InThisProcess)
+    monkeypatch.setattr(ingest, "Workers", InThisProcess)
 
 
 @pytest.fixture(scope="session")

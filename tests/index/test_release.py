@@ -13,6 +13,7 @@ from assistant.database.tables import ReleaseRow
 from assistant.errors import InputError, ReleaseError
 from assistant.index import release, store
 from assistant.index.store import Store
+from assistant.settings import IndexSettings
 from tests.index.conftest import HashEmbedder, Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -39,6 +40,13 @@ async def served(index: Index) -> tuple[int | None, list[str]]:
     return row.id, sorted([r["text"] async for r in table.rows(["text"])])
 
 
+async def row_of(index: Index, release_id: int) -> ReleaseRow:
+    async with index.db.read() as session:
+        row = await session.get(ReleaseRow, release_id)
+    assert row is not None
+    return row
+
+
 def tables(index: Index) -> list[Path]:
     return sorted((index.home / "index").glob("*.lance"))
 
@@ -55,12 +63,7 @@ async def test_going_back_and_forth_serves_exactly_what_a_release_held(two: Inde
     assert await served(two) == (2, texts)
 
 
-async def test_only_a_kept_release_that_passes_the_check_goes_live(two: Index) -> None:
-    async def refuse(row: ReleaseRow) -> None:
-        raise ReleaseError(f"Release {row.id} finds less than the floor.")
-
-    with pytest.raises(ReleaseError, match="floor"):
-        await release.activate(two.db, two.store, 1, "ada", refuse)
+async def test_only_a_kept_release_goes_live(two: Index) -> None:
     with pytest.raises(InputError, match="no kept release 99"):
         await release.activate(two.db, two.store, 99, "ada")
     assert (await served(two))[0] == 2
@@ -169,6 +172,15 @@ async def test_a_run_never_builds_on_damage_that_nobody_has_met_yet(index: Index
     assert (report.documents, report.passages) == (7, 7)
 
 
+async def test_a_damaged_mark_of_a_release_costs_a_new_table_but_no_embedding(two: Index) -> None:
+    zeroed(max(tables(two)[0].glob("_refs/tags/*.json"), key=lambda f: f.stat().st_mtime_ns))
+    before = await served(two)
+    spent = two.embedder.embedded
+    report = await two.sync({"new.md": "# New\n\nNews."})
+    assert (before[0], report.release, report.documents, two.embedder.embedded - spent) == (2, 3, 6, 1)
+    assert len(tables(two)) == 2
+
+
 async def test_losing_the_whole_folder_is_a_clear_error_and_repaired_by_a_run(two: Index) -> None:
     shutil.rmtree(two.home / "index")
     with pytest.raises(ReleaseError, match="No release is whole"):
@@ -207,7 +219,8 @@ async def test_the_active_release_is_kept_however_old_it_is(index: Index) -> Non
     assert (await served(index))[0] == 3
 
 
-async def test_tables_that_no_release_needs_are_dropped(index: Index) -> None:
+async def test_tables_that_no_release_needs_are_dropped(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "SPARED", timedelta(0))
     await index.sync(PAGES)
     await index.store.create("passages_of_a_killed_run", 64)
     index.embedder = HashEmbedder("hash-2")
@@ -215,6 +228,15 @@ async def test_tables_that_no_release_needs_are_dropped(index: Index) -> None:
         await index.sync({"0.md": f"# Page 0\n\nText number {n}."})
     assert len(tables(index)) == 1
     assert (await served(index))[0] == 4
+
+
+async def test_a_table_that_a_question_may_still_read_is_spared(index: Index) -> None:
+    index.settings = IndexSettings(keep_releases=1)
+    await index.sync(PAGES)
+    _, table = await release.open_active(index.db, index.store)
+    index.embedder = HashEmbedder("hash-2")
+    assert (await index.sync()).embedded == 6
+    assert len([r async for r in table.rows(["text"])]) == 6
 
 
 async def test_versions_are_forgotten_only_before_the_oldest_kept_release(
@@ -225,7 +247,7 @@ async def test_versions_are_forgotten_only_before_the_oldest_kept_release(
     table = await two.store.open(tables(two)[0].stem)
     await table.compact()
     monkeypatch.setattr(store, "timedelta", lambda **_: timedelta(0))
-    await table.untag("release-1")
+    await table.keep_only({"release-2": (await row_of(two, 2)).version})
     await table.compact()
     async with two.db.read() as session:
         rows = {r.id: r for r in (await session.exec(select(ReleaseRow))).all()}
@@ -236,7 +258,7 @@ async def test_versions_are_forgotten_only_before_the_oldest_kept_release(
 
 async def test_a_release_without_a_tag_gets_it_back(two: Index) -> None:
     table = await two.store.open(tables(two)[0].stem)
-    await table.untag("release-2")
+    await table.keep_only({"release-1": (await row_of(two, 1)).version})
     await release.sweep(two.db, two.store, 3)
     assert set(await table._table.tags.list()) == {"release-1", "release-2"}
 

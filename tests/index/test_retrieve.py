@@ -12,8 +12,8 @@ from assistant.errors import NotFoundError
 from assistant.index import release
 from assistant.index.embed import MiniLM
 from assistant.index.parse import parse
-from assistant.index.retrieve import ThreadQuery, fuse, normalised, of_pieces, passage_of, pieces
-from tests.index.conftest import Index, asker
+from assistant.index.retrieve import Knowledge, ThreadQuery, fuse, normalised, of_pieces, passage_of, pieces
+from tests.index.conftest import HashEmbedder, Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
 scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 50, allow_subnormal=False), max_size=8)
@@ -177,3 +177,25 @@ async def test_the_model_that_ships_finds_by_meaning(index: Index, minilm: MiniL
     found = await index.knowledge.search(asker(), "vacation entitlement of staff", 2)
     assert found.passages[0].document == "leave/holiday.md"
     assert sum(v * v for v in (await minilm.embed(["a"]))[0]) == pytest.approx(1, abs=1e-3)
+
+
+async def test_a_release_of_another_model_is_searched_with_that_model_and_so_is_the_one_gone_back_to(
+    index: Index,
+) -> None:
+    await index.sync({"a.md": "# Trains\n\nTrains are booked in second class."})
+    old, new = index.embedder, HashEmbedder("hash-2")
+    made = {e.fingerprint: e for e in (old, new)}
+    knowledge = Knowledge(index.db, index.store, old, lambda row: made.get(row.embedder))
+    alone = Knowledge(index.db, index.store, old)
+    index.embedder = new
+    await index.sync({"b.md": "# Flights\n\nFlights are the exception."})
+    spent = new.embedded, old.embedded
+    found = await knowledge.search(asker(), "how are trains booked", 3)
+    assert (found.release_id, found.passages[0].document) == (2, "a.md")
+    assert found.passages[0].scores.vector > 0
+    assert new.embedded > spent[0]
+    assert old.embedded == spent[1]
+    # Without that model the text alone is searched, and the answer still comes.
+    assert (await alone.search(asker(), "how are trains booked", 3)).passages[0].scores.vector == 0
+    await release.activate(index.db, index.store, 1, "ada")
+    assert (await knowledge.search(asker(), "how are trains booked", 3)).release_id == 1
