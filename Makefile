@@ -64,3 +64,9 @@ gate: install
 # Figures: each prints one JSON object as its last line; see bench/README.md.
 bench-start bench-load bench-index: bench-%: install-test
 	@$(BIN)/python -m bench.$*
+
+.PHONY: $(addprefix bench-,claims json injection guard providers)
+bench-claims bench-injection bench-guard bench-providers: bench-%: install-test
+	@$(BIN)/python -m bench.$*
+bench-json: install-test
+	@$(BIN)/python -m bench.structured

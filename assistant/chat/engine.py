@@ -18,7 +18,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 
 from assistant.chat import decide, evidence, guard, rewrite, route, verify
 from assistant.chat.cite import CitationFilter, cited_in
-from assistant.chat.models import Broken, Call, Models
+from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
 from assistant.chat.receipt import Record
 from assistant.database.engine import Database
@@ -231,10 +231,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             before.append(say(self._language, "chat.weak"))
         intro = "".join(f"*{sentence}*\n\n" for sentence in before)
         with record.step("generate"):
-            call = Call("answer", time.monotonic() + self._s.settings.models.turn_s)
+            call = Call("answer", record.began + self._s.settings.models.turn_s)
             filtered = CitationFilter(len(found.passages))
             kept = time.monotonic()
-            pending = intro
+            pending, clipped = intro, ""
             try:
                 async for event in self._s.models.stream(
                     "small" if quoting_only else tier, messages, call, only_quoting=quoting_only
@@ -246,6 +246,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                         pending = intro
                         yield Restart(reason=say(self._language, "chat.restarted"))
                         continue
+                    if isinstance(event, Clipped):
+                        clipped = f"\n\n*{say(self._language, 'chat.clipped')}*"
+                        continue
                     if text := pending + filtered.feed(event.text):
                         pending = ""
                         record.shown()
@@ -254,7 +257,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     if time.monotonic() - kept > KEEP_EVERY_S:
                         await threads.grow(self._s.db, record.answer_id, "".join(shown))
                         kept = time.monotonic()
-                if rest := filtered.close():
+                if rest := filtered.close() + clipped:
                     shown.append(rest)
                     yield Delta(text=rest)
             finally:
