@@ -40,7 +40,7 @@ def test_what_the_source_says_is_supported(sentence: str) -> None:
         ("Every employee has 30 days a year [1].", "30"),
         ("Laptops above 2,000 EUR are signed off by Tom Berger [2].", "Tom Berger"),
         ("Laptops above 2,000 EUR are signed off before 16 December [2].", "16"),
-        ("Every employee has 28 days a year [2].", "28"),
+        ("Every employee has 28 days a year [2].", "it stands in [1], not in [2]"),
         ("Dogs are welcome in every office building at any time [1].", "something else"),
     ],
 )
