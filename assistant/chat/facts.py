@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from assistant.index.sentences import stems
+
 Kind = Literal["quote", "date", "time", "number", "name", "code"]
 Value = float | str | tuple[int | None, ...]
 
@@ -38,8 +40,13 @@ _DATES = [
 ]  # fmt: skip
 _TIMES = [
     re.compile(r"\b(?P<h>[01]?\d|2[0-4]):(?P<min>[0-5]\d)(?!:?\d)\s*(?P<half>[ap]\.?m\b\.?|Uhr\b)?"),
+    re.compile(
+        r"\b(?P<h>1?\d|2[0-4])(?:\.(?P<min>[0-5]\d))?"
+        r"(?=\s*(?:bis|und|to|and|[-–])\s*\d{1,2}(?:[.:]\d\d)?\s*(?P<half>[ap]\.?m\b|Uhr\b|o['’]clock\b))"
+    ),
     re.compile(r"\b(?P<h>1?\d|2[0-4])(?:\.(?P<min>[0-5]\d))?\s*(?P<half>[ap]\.?m\b\.?|Uhr\b|o['’]clock\b)"),
 ]
+_GERMAN = re.compile(r"\b(?:der|die|das|den|dem|und|ist|sind|für|mit|von|bei|auf|nicht|sich|muss|wird|ein|eine)\b")
 _CODE = re.compile(
     r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+|\b\d+(?:\.\d+){2,}\b|(?<![\w.])(?:[A-Za-zÄÖÜ]+[\-_.]?)+\d[\w\-]*(?:\.\d+)*"
 )
@@ -105,6 +112,7 @@ _SPELLED_WORD = re.compile(
 )
 # Said in passing far more often than counted.
 _NOT_COUNTED = {"one", "eins", "zero", "null"}
+_POLITE = re.compile(r"Sie|Ihnen|Ihre?[mnrs]?")
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,11 @@ class Fact:
     end: int
     values: frozenset[Value]
     unit: str = ""
+
+
+def unit_of(word: str) -> str:
+    """The unit that a word or sign names, empty when it names none."""
+    return _UNITS.get(word.lower(), "")
 
 
 def plain(text: str) -> str:
@@ -141,10 +154,10 @@ def facts(text: str) -> list[Fact]:
     for pattern in _DATES:
         for m in pattern.finditer(rest):
             if (values := _date(m)) is not None:
-                out.append(Fact("date", m.group().strip(), m.start(), m.end(), values))
+                out.append(Fact("date", m.group().strip(" ."), m.start(), m.end(), values))
         rest = _blanked(rest, [f for f in out if f.kind == "date"])
     for pattern in _TIMES:
-        times = [Fact("time", m.group().strip(), m.start(), m.end(), _time(m)) for m in pattern.finditer(rest)]
+        times = [Fact("time", m.group().strip(" ."), m.start(), m.end(), _time(m)) for m in pattern.finditer(rest)]
         out += times
         rest = _blanked(rest, times)
     codes = [
@@ -156,14 +169,17 @@ def facts(text: str) -> list[Fact]:
 
 
 def names(text: str) -> list[Fact]:
-    """Capitalised words that are not so merely because a sentence begins with them."""
+    """Capitalised words, but for those that only begin a sentence, and nouns in German."""
     out = []
+    german = len(_GERMAN.findall(text)) > 1
     for m in _NAME.finditer(text):
         words, start = m.group(), m.start()
         before = text[:start].rstrip(" \"“„»('")
         begins = not before or before[-1] in ".!?:>|\n–—•-*;" or text[:start].endswith("\n")
-        several = len(words.split()) > 1
-        if begins and not several and words[1:].islower():
+        first, _, others = words.partition(" ")
+        if others and ((begins and not stems(first)) or _POLITE.fullmatch(first)):
+            start, words, begins = m.end() - len(others), others, False
+        if " " not in words and words[1:].islower() and (begins or german):
             continue
         if len(words) > 2:
             out.append(Fact("name", words, start, m.end(), frozenset({words})))
@@ -194,6 +210,9 @@ def _date(m: re.Match[str]) -> frozenset[Value] | None:
 def _time(m: re.Match[str]) -> frozenset[Value]:
     hour, minute = int(m["h"]), int(m["min"] or 0)
     half = (m["half"] or "").lower().replace(".", "")
+    first_of_range = "half" in m.re.groupindex and m.end("half") > m.end()
+    if first_of_range and half == "pm" and hour < 12:
+        return frozenset({(hour, minute), (hour + 12, minute)})
     if half == "pm" and hour < 12:
         hour += 12
     if half == "am" and hour == 12:

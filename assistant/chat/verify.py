@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 from html import escape
+from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,10 +27,11 @@ from assistant.errors import ModelError
 from assistant.index.sentences import all_stems, spans, stems
 from assistant.texts import say
 
-# Least share of a sentence's words that its passages must hold; below `SURE` a judge is asked, if there is one.
-COVERAGE = 0.5
+# Least share of a sentence's words that its passages must hold, without and with a fact of it that they hold too; from
+# `SURE` on the words alone are enough, between the two a judge is asked, if there is one.
+COVERAGE = 0.4
+WITH_FACT = 0.25
 SURE = 0.75
-LOST = 0.3
 # Shorter pieces are greetings, headings or introductions.
 MIN_WORDS = 3
 # Least share of a quotation's words that stand in a row, or nearly, in its source.
@@ -37,11 +39,14 @@ QUOTED = 0.87
 # Another passage counts as the true source when it holds this much more of the sentence than the cited one.
 FURTHER = 0.25
 # Another fact of the same kind stands so much nearer to the sentence's words that this one is in the wrong place.
-NEARER = 0.3
-NEAR = 0.55
+NEARER = 0.25
+NEAR = 0.5
 # Words of the sentence on each side of a fact that say what it is about.
 AROUND = 7
 LIMIT_S = 6.0
+_PART = re.compile(r"[,;:]\s|[.!?]\s+(?=[A-ZÄÖÜ])")
+_CLAUSE = re.compile(r"[;:]\s|[.!?]\s+(?=[A-ZÄÖÜ])")
+_RANGE = re.compile(r"\s*(?:–|-|to|bis|and|und|or|oder)\s*\d")
 _LOOSE_BREAK = re.compile(r"(?<=[^\s.!?:;|])[ \t]*\n(?=[a-zäöüß(])")
 
 
@@ -86,6 +91,10 @@ class Source:
     @cached_property
     def squeezed(self) -> str:
         return re.sub(r"[\s\-_]+", "", self.whole).lower()
+
+    @cached_property
+    def stems_in_a_row(self) -> str:
+        return f" {' '.join(all_stems(self.whole))} "
 
     @cached_property
     def in_a_row(self) -> list[str]:
@@ -254,7 +263,8 @@ def _judge_by_rules(bare: str, source: Source, language: str, *, quotation: bool
     for quote in quoted:
         if not _stands(quote, source):
             return _Found(say(language, "chat.not_quoted", text=_short(quote)))
-    for fact in [*facts.facts(said), *facts.names(said)]:
+    stated = facts.facts(said)
+    for fact in [*stated, *facts.names(said)]:
         if reason := _against(fact, said, source):
             return _Found(say(language, reason, text=fact.text))
     if quoted and quotation:
@@ -262,8 +272,8 @@ def _judge_by_rules(bare: str, source: Source, language: str, *, quotation: bool
     covered = source.coverage(stems(said))
     if covered >= SURE:
         return _Found()
-    reason = "" if covered >= COVERAGE else say(language, "chat.says_otherwise")
-    return _Found(reason, sure=covered < LOST)
+    enough = covered >= (WITH_FACT if stated else COVERAGE)
+    return _Found("" if enough else say(language, "chat.says_otherwise"), sure=False)
 
 
 def _short(text: str) -> str:
@@ -303,16 +313,26 @@ def _against(fact: Fact, said: str, source: Source) -> str:
     if fact.kind == "code":
         return "" if set(fact.values) & {c for c in fact.values if str(c) in source.squeezed} else "chat.not_in_source"
     if fact.kind == "name":
-        missing = [w for w in _name_words(fact.text) if not _known(w, source)]
-        if missing:
-            return "chat.not_in_source"
-        several = len(fact.text.split()) > 1
-        return "chat.elsewhere_in_source" if several and _misplaced(fact, said, source) else ""
-    if not any(_same(fact, held) for held in source.stated):
-        if fact.kind == "number" and not fact.unit and fact.values & source.figures:
+        words = all_stems(fact.text)
+        if facts.unit_of(fact.text) or len(words) == 0:
             return ""
-        return "chat.not_in_source"
+        if not all(_known(w, source) for w in _name_words(fact.text)):
+            return "chat.not_in_source"
+        if len(words) == 1:
+            return ""
+        if not any(f" {a} {b} " in source.stems_in_a_row for a, b in pairwise(words)):
+            return "chat.not_in_source"
+        return "chat.elsewhere_in_source" if _misplaced(fact, said, source) else ""
+    if not any(_same(fact, held) for held in source.stated):
+        return "" if _in_a_longer_one(fact, said, source) else "chat.not_in_source"
     return "chat.elsewhere_in_source" if _misplaced(fact, said, source) else ""
+
+
+def _in_a_longer_one(fact: Fact, said: str, source: Source) -> bool:
+    """Whether a bare number is a year, or the beginning of a range, that the source has within a date."""
+    if fact.kind != "number" or fact.unit or not fact.values & source.figures:
+        return False
+    return min(v for v in fact.values if isinstance(v, float)) >= 1000 or bool(_RANGE.match(said[fact.end :]))
 
 
 def _name_words(name: str) -> list[str]:
@@ -328,6 +348,8 @@ def _same(said: Fact, held: Fact) -> bool:
     """Whether what is held is what was said; a unit that only one of them has is no difference."""
     if said.kind == "date" and held.kind == "date":
         return any(_same_day(a, b) for a in said.values for b in held.values)
+    if said.kind == "number" and held.kind == "time" and not said.unit:
+        return any((v, 0) in held.values for v in said.values)
     if said.kind != held.kind or not said.values & held.values:
         return False
     return not said.unit or not held.unit or said.unit == held.unit
@@ -341,10 +363,8 @@ def _same_day(said: facts.Value, held: facts.Value) -> bool:
 
 def _misplaced(fact: Fact, said: str, source: Source) -> bool:
     """Whether another fact of its kind stands where the sentence's words stand, and this one elsewhere."""
-    before, behind = stems(said[: fact.start])[-AROUND:], stems(said[fact.end :])[:AROUND]
-    own = set(stems(said[fact.start : fact.end]))
-    near = {w for w in [*before, *behind] if w not in own and not w.isdigit()}
-    if len(near) < 2:
+    near = _near(fact, said, _PART) or _near(fact, said, _CLAUSE)
+    if not near:
         return False
     here = there = 0.0
     for held, words, part in source.parts:
@@ -360,3 +380,13 @@ def _misplaced(fact: Fact, said: str, source: Source) -> bool:
         elif rival:
             there = max(there, share)
     return there >= NEAR and there - here >= NEARER
+
+
+def _near(fact: Fact, said: str, border: re.Pattern[str]) -> set[str]:
+    """The stems around a fact up to a border that say what it is about; none when they are too few to tell."""
+    before, behind = border.split(said[: fact.start])[-1], border.split(said[fact.end :])[0]
+    own = set(stems(fact.text))
+    words = [w for w in [*stems(before)[-AROUND:], *stems(behind)[:AROUND]] if w not in own and not w.isdigit()]
+    near = {w for w in words if not fact.unit or facts.unit_of(w) != fact.unit}
+    named = any(c.isupper() for c in before + behind)
+    return near if len(near) > 1 or (named and near) else set()
