@@ -201,6 +201,13 @@ class ChatSettings(Section):
     dollars_per_person_day: Dollars = Field(
         default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"
     )
+    judge: bool = Field(
+        default=False,
+        description="whether a small model decides about statements that the rules of checking leave open",
+    )
+    unsupported: Literal["mark", "strike", "off"] = Field(
+        default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"
+    )
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
 
     @model_validator(mode="after")

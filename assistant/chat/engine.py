@@ -108,7 +108,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     async for event in self._generate(search, found, window, record, shown):
                         yield event
                     yield Stage(name="check")
-                    self._verify("".join(shown), found, record)
+                    await self._verify("".join(shown), found, record)
                 outcome = "complete"
         except (asyncio.CancelledError, GeneratorExit):
             outcome = self.cancelled_as
@@ -280,9 +280,27 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             earlier.append(ChatMessage(role=MessageRole.ASSISTANT, content=past.answer or "—"))
         return earlier
 
-    def _verify(self, text: str, found: Found, record: Record) -> None:
+    async def _verify(self, text: str, found: Found, record: Record) -> None:
+        passages = dict(enumerate(found.passages, 1))
         with record.step("verify") as notes:
-            record.verification = verify.check(text, dict(enumerate(found.passages, 1)))
+            if self._s.settings.chat.judge and self._s.models.has("small"):
+                call = Call("judge", verify.deadline(record.began + self._s.settings.models.turn_s))
+                try:
+                    record.verification, decided = await verify.judged(
+                        text,
+                        passages,
+                        self._language,
+                        models=self._s.models,
+                        prompt=self._s.prompts["judge"],
+                        call=call,
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(self._s.prompts["judge"].use)
+                    notes.append(f"{decided} judged by a model")
+            else:
+                record.verification = verify.check(text, passages, self._language)
             notes.append(f"{len(record.verification)} statements")
 
     async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:

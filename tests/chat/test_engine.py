@@ -168,6 +168,24 @@ async def test_a_models_answer_streams_with_resolving_citations_only(office: Off
     assert answer.receipt.cost_nano > 0
 
 
+async def test_a_judge_is_asked_about_doubtful_statements_and_stands_in_the_receipt(
+    office: Office, provider: Provider
+) -> None:
+    def obey(messages: list[dict[str, Any]]) -> str:
+        if "<statements>" in messages[-1]["content"]:
+            return '{"verdicts": [{"n": 1, "supported": false, "why": "It says nothing of holidays abroad."}]}'
+        return "Every colleague may spend vacation days abroad with the family [1]."
+
+    provider.obey = obey
+    answer, _ = await office.ask(
+        office.services(provider.settings("ok", tier="small"), judge=True), "How many vacation days?"
+    )
+    (checked,) = answer.receipt.verification
+    assert (checked.verdict, checked.reason) == (Verdict.UNSUPPORTED, "It says nothing of holidays abroad.")
+    assert [p.name for p in answer.receipt.prompts] == ["answer", "judge"]
+    assert {a.feature for a in answer.receipt.attempts} >= {"answer", "judge"}
+
+
 async def test_a_provider_that_breaks_off_is_replaced_by_a_marked_clean_restart(
     office: Office, provider: Provider
 ) -> None:

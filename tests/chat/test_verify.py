@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from assistant.chat.verify import check
+from assistant.chat import prompts
+from assistant.chat.models import Call, Models
+from assistant.chat.verify import check, judged
 from assistant.domain import Passage, Place, Verdict
 from assistant.index.sentences import spans
+from assistant.settings import PROJECT
+from tests.chat.conftest import Provider
 
 
 def passage(text: str, title: str = "Leave policy") -> Passage:
@@ -115,6 +121,42 @@ def test_what_stands_in_the_source_of_something_else_or_in_another_unit_is_marke
 def test_the_reason_is_in_the_persons_language() -> None:
     (result,) = check("Every employee has 30 days a year [1].", PASSAGES, "de")
     assert result.reason == "„30“ steht nicht in der Quelle"
+
+
+OPEN = "Whoever falls ill tells the boss early in the morning [1]. Every employee has 28 days a year [1]."
+SICK = {1: passage("Anyone who is ill informs the manager before nine. Every employee has 28 days a year.")}
+
+
+async def _judged(provider: Provider, reply: str) -> tuple[list[Verdict], str, int]:
+    provider.reply = reply
+    call = Call("judge", time.monotonic() + 5)
+    models = Models(provider.settings("ok", tier="small"))
+    prompt = prompts.load(PROJECT / "prompts")["judge"]
+    checks, decided = await judged(OPEN, SICK, "en", models=models, prompt=prompt, call=call)
+    return [c.verdict for c in checks], checks[0].reason, decided
+
+
+async def test_a_judge_decides_what_the_rules_leave_open_and_nothing_else(provider: Provider) -> None:
+    first, _, _ = await _judged(provider, '{"verdicts": [{"n": 1, "supported": true, "why": ""}]}')
+    assert first == [Verdict.SUPPORTED, Verdict.SUPPORTED]
+    second, why, decided = await _judged(
+        provider,
+        '{"verdicts": [{"n": 1, "supported": false, "why": "It says before nine."}, {"n": 2, "supported": false}]}',
+    )
+    assert second == [Verdict.UNSUPPORTED, Verdict.SUPPORTED]
+    assert (why, decided) == ("It says before nine.", 1)
+    asked = provider.requests[-1]["messages"][-1]["content"]
+    assert '<statement n="1" passages="1">Whoever falls ill' in asked
+    assert "28 days a year</statement>" not in asked
+
+
+@pytest.mark.parametrize(
+    "reply", ["I cannot judge that.", '{"verdicts": []}', '{"verdicts": [{"n": 9, "supported": true}]}']
+)
+async def test_without_a_usable_verdict_the_rules_decide(provider: Provider, reply: str) -> None:
+    verdicts, reason, decided = await _judged(provider, reply)
+    (by_rules, _) = check(OPEN, SICK)
+    assert (verdicts[0], reason, decided) == (by_rules.verdict, by_rules.reason, 0)
 
 
 def test_a_statement_without_a_source_is_called_uncited() -> None:
