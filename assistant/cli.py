@@ -20,6 +20,7 @@ from rich.table import Table
 
 from assistant.domain import Answer
 from assistant.errors import AssistantError, InputError
+from assistant.masking import mask_logs
 from assistant.settings import load
 
 app = typer.Typer(
@@ -471,6 +472,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run the command line; an error a person can mend is one line on stderr."""
+    mask_logs()
     try:
         app()
     except AssistantError as error:

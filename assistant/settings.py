@@ -218,6 +218,19 @@ class ChatSettings(Section):
         return self
 
 
+class Policy(Section):
+    """What may not be asked, and by whom. Several may stand in the file, each under `[[policies]]`."""
+
+    topics: list[Annotated[str, Field(min_length=2, max_length=200)]] = Field(
+        min_length=1, description="words or phrases; a question that holds one, in any form of its words, is refused"
+    )
+    groups: list[Name] = Field(default=[EVERYONE], min_length=1, description="the groups that it binds")
+    except_groups: list[Name] = Field(default=[], description="the groups among them that may ask all the same")
+    sentence: str = Field(
+        default="", max_length=500, description="what the person reads instead of an answer; empty: a sentence of ours"
+    )
+
+
 class OidcSettings(Section):
     """Single sign-on by OpenID Connect."""
 
@@ -324,6 +337,7 @@ class Settings(Section):
     sources: list[Source] = Field(default=[], description="the folders of documents, each under `[[sources]]`")
     models: ModelSettings = Field(default=ModelSettings(), description="the language models")
     chat: ChatSettings = Field(default=ChatSettings(), description="a question and its answer")
+    policies: list[Policy] = Field(default=[], description="what may not be asked, each under `[[policies]]`")
     web: WebSettings = Field(default=WebSettings(), description="serving and signing in")
     trace: TraceSettings = Field(default=TraceSettings(), description="Langfuse")
     retention: RetentionSettings = Field(default=RetentionSettings(), description="how long things are kept")

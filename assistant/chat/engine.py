@@ -97,6 +97,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 window = await self._recall(question_id, record)
                 yield Stage(name="search")
                 search = await self._rewrite(question, window, record)
+                # What a follow-up leaves out, its rewriting says.
+                guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
                 found = await self._retrieve(search, record)
                 self._decide(found, record)
                 if record.decision.level is Level.DECLINED:
@@ -133,6 +135,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("guard"):
             question = guard.clean(text, self._s.settings.chat.question_chars, self._language)
             self._s.rate.take(self._asker.person_id, self._language)
+            guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
     async def _recall(self, question_id: str, record: Record) -> list[threads.PastTurn]:

@@ -1,13 +1,15 @@
-"""What is refused before it costs anything: unreadable, empty, too long, too fast, out of budget."""
+"""What is refused before it costs anything: unreadable, empty, too long, too fast, against a policy."""
 
 from __future__ import annotations
 
 import time
 import unicodedata
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
-from assistant.errors import InputError, LimitError
+from assistant.errors import InputError, LimitError, PolicyError
+from assistant.index.sentences import all_stems
+from assistant.settings import Policy
 from assistant.texts import say
 
 _MINUTE = 60.0
@@ -28,6 +30,18 @@ def clean(text: str, limit: int, language: str) -> str:
     if not any(unicodedata.category(c)[0] in "LNS" for c in kept):
         raise InputError(say(language, "chat.empty"))
     return kept
+
+
+def permit(question: str, groups: Collection[str], policies: Sequence[Policy], language: str) -> None:
+    """Raises `PolicyError` with the policy's sentence when one that binds these groups names the question's topic."""
+    asked = f" {' '.join(all_stems(question))} "
+    for policy in policies:
+        if not set(policy.groups) & set(groups) or set(policy.except_groups) & set(groups):
+            continue
+        for topic in policy.topics:
+            words = all_stems(topic)
+            if words and f" {' '.join(words)} " in asked:
+                raise PolicyError(policy.sentence or say(language, "chat.not_allowed"))
 
 
 class RateLimit:

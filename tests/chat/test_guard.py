@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.chat.guard import RateLimit, clean
-from assistant.errors import AssistantError, InputError, LimitError
+from assistant.chat.guard import RateLimit, clean, permit
+from assistant.errors import AssistantError, InputError, LimitError, PolicyError
+from assistant.settings import Policy
 
 
 @pytest.mark.parametrize("text", ["", "   \n\t ", "\u200b\u200b", "\x00", "?!...", "\u202e"])
@@ -36,6 +37,32 @@ def test_any_text_is_either_cleaned_or_refused_politely(text: str) -> None:
         kept = refusal.problem
     assert kept
     assert clean(kept, 250, "en") == kept.strip()
+
+
+POLICIES = [
+    Policy(topics=["merger", "works council elections"], except_groups=["leadership"]),
+    Policy(topics=["Gehälter"], groups=["interns"], sentence="Ask the people team about pay."),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "groups", "refused"),
+    [
+        ("When does the merger happen?", {"everyone"}, "by a rule of your company"),
+        ("Are there MERGERS planned?", {"everyone", "finance"}, "by a rule of your company"),
+        ("Who won the works-council election?", {"everyone"}, "by a rule of your company"),
+        ("When does the merger happen?", {"everyone", "leadership"}, ""),
+        ("How do I merge a branch into the works folder of the council?", {"everyone"}, ""),
+        ("Wie hoch sind die Gehälter?", {"everyone", "interns"}, "Ask the people team about pay."),
+        ("Wie hoch sind die Gehälter?", {"everyone"}, ""),
+    ],
+)
+def test_a_policy_refuses_its_topics_to_whom_it_binds(question: str, groups: set[str], refused: str) -> None:
+    if not refused:
+        permit(question, groups, POLICIES, "en")
+        return
+    with pytest.raises(PolicyError, match=refused):
+        permit(question, groups, POLICIES, "en")
 
 
 def test_the_thirty_first_question_of_a_minute_waits_and_others_do_not() -> None:
