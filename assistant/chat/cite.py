@@ -17,11 +17,11 @@ _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.\-]{1,20}:)?//\S*|(?:https?|ftp|mailto|data|javascript|file):\S*|www\.\S*", re.I
 )
 _STARTS = ("http:", "https:", "ftp:", "mailto:", "data:", "javascript:", "file:", "www.")
+_BEGINNINGS = (*(s.rstrip(":.") for s in _STARTS), ":", "/")
 _INVISIBLE = re.compile(
     r"[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
 _MAKES_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|www\.|(?:https?|ftp|mailto|data|javascript|file):", re.I)
-_TAIL = re.compile(r"[a-z.]*\Z")
 # A word that is one span of code and nothing else.
 _PAIRED = re.compile(r"`[^`\s]+`[.,;:!?)]*")
 _TRAILING = ".,;:!?)\"'”’"
@@ -41,6 +41,7 @@ class CitationFilter:
         self._hosts = frozenset(hosts)
         self._held = ""
         self._ticks = False
+        self._end = ""
         self.cited: list[int] = []
 
     def feed(self, piece: str) -> str:
@@ -58,6 +59,9 @@ class CitationFilter:
                 break
             used, text = step
             self._held = self._held[used:]
+            if text and _would_join(self._end, text[0]):
+                text = f" {text}"
+            self._end = (self._end + text)[-12:]
             out.append(text)
         return "".join(out)
 
@@ -91,8 +95,8 @@ class CitationFilter:
         word = held[:end]
         whole = end < len(held) or final
         suspicious = any(mark in word for mark in (":", "//", "&", "\\")) or "www." in word.lower()
-        tail = _TAIL.search(word.lower()).group()  # type: ignore[union-attr]
-        starting = word.endswith("/") or (tail != "" and any(s.startswith(tail) for s in _STARTS))
+        low = word.lower()
+        starting = word.endswith("/") or any(low.endswith(s[:k]) for s in _STARTS for k in range(1, len(s)))
         if (
             not whole
             and len(word) < _HOLD
@@ -121,7 +125,7 @@ class CitationFilter:
             if self._allowed(core):
                 return core + rest
             escaped = found.start() > 0 and word[found.start() - 1] == "\\"
-            return (_unmade(core) if self._ticks or escaped else f"`{core}`") + rest
+            return _unmade(address) if self._ticks or escaped else f"`{core}`{rest}"
 
         before = _ADDRESS.split(word, maxsplit=1)[0]
         self._ticks = self._ticks or "`" in before or (paired is None and "`" in word)
@@ -195,6 +199,13 @@ class CitationFilter:
         return "".join(f"[{n}]" for n in shown)
 
 
+def _would_join(end: str, first: str) -> bool:
+    """Whether a text's end and what follows, each harmless, would make an address or longer code marks together."""
+    if first == "`":
+        return end.endswith("`")
+    return first in ".:/" and end.lower().endswith(_BEGINNINGS)
+
+
 def _joins(char: str) -> bool:
     """Whether a backslash before this character belongs to the word around it."""
     return char.isalnum() or char in ".:/"
@@ -211,7 +222,8 @@ def _unmade(address: str) -> str:
     bare = re.sub(
         r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|\bwww\.|\b(?:https?|ftp|mailto|data|javascript|file):", " ", address, flags=re.I
     )
-    return " ".join(bare.replace("`", "").split())
+    # Blanks stay where marks were: without them two pieces could make an address again.
+    return bare.replace("`", " ")
 
 
 def cited_in(text: str) -> list[int]:

@@ -109,10 +109,12 @@ class _Exits(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._code += tag in {"code", "pre"}
+        self.text += "|"  # what links plain text does so within one run of it
         self.targets += [value or "" for name, value in attrs if name in {"href", "src", "data", "style"}]
 
     def handle_endtag(self, tag: str) -> None:
         self._code -= tag in {"code", "pre"}
+        self.text += "|"
 
     def handle_data(self, data: str) -> None:
         self.text += " " if self._code else data
