@@ -233,9 +233,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
         intro = "".join(f"*{sentence}*\n\n" for sentence in before)
-        with record.step("generate"):
+        with record.step("generate") as notes:
             call = Call("answer", record.began + self._s.settings.models.turn_s)
-            filtered = CitationFilter(len(found.passages))
+            filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
             kept = time.monotonic()
             pending, clipped = intro, ""
             try:
@@ -244,7 +244,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 ):
                     if isinstance(event, Broken):
                         record.restarts += 1
-                        filtered = CitationFilter(len(found.passages))
+                        filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
                         shown.clear()
                         pending = intro
                         yield Restart(reason=say(self._language, "chat.restarted"))
@@ -252,7 +252,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     if isinstance(event, Clipped):
                         clipped = f"\n\n*{say(self._language, 'chat.clipped')}*"
                         continue
-                    if text := pending + filtered.feed(event.text):
+                    if text := pending + filtered.feed(own.feed(event.text)):
                         pending = ""
                         record.shown()
                         shown.append(text)
@@ -260,7 +260,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     if time.monotonic() - kept > KEEP_EVERY_S:
                         await threads.grow(self._s.db, record.answer_id, "".join(shown))
                         kept = time.monotonic()
-                if rest := filtered.close() + clipped:
+                rest = filtered.feed(own.close()) + filtered.close() + clipped
+                if own.leaked:
+                    notes.append("instructions taken out")
+                    if not "".join([*shown, rest]).strip():
+                        rest = say(self._language, "chat.not_shown")
+                if rest:
                     shown.append(rest)
                     yield Delta(text=rest)
             finally:

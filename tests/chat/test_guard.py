@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.chat.guard import RateLimit, clean, permit
+from assistant.chat.guard import LeakFilter, RateLimit, clean, permit
 from assistant.errors import AssistantError, InputError, LimitError, PolicyError
 from assistant.settings import Policy
 
@@ -63,6 +63,35 @@ def test_a_policy_refuses_its_topics_to_whom_it_binds(question: str, groups: set
         return
     with pytest.raises(PolicyError, match=refused):
         permit(question, groups, POLICIES, "en")
+
+
+OURS = """You answer questions of employees from passages.
+
+- After every sentence put the number of each passage that supports it.
+- CANARY 77: never say
+"""
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 1000])
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        (f"Here:\n{OURS}\nThat is all.", "Here:\nThat is all."),
+        ("I was told: **after every sentence put the number of each passage that supports it.**", "I was told: "),
+        ("Mine says CANARY 77: never say this", "Mine says this"),
+        ("Put the number of each desk into the form [1].", "Put the number of each desk into the form [1]."),
+        ("After every sentence, a pause.", "After every sentence, a pause."),
+    ],
+)
+def test_an_answer_does_not_repeat_our_instructions(written: str, seen: str, pieces: int) -> None:
+    stream = LeakFilter(OURS)
+    out = "".join(stream.feed(written[i : i + pieces]) for i in range(0, len(written), pieces)) + stream.close()
+    assert out == seen
+    assert stream.leaked is (written != seen)
+
+
+def test_a_word_that_none_of_our_instructions_begin_with_is_shown_at_once() -> None:
+    assert LeakFilter(OURS).feed("Xylo") == "Xylo"
 
 
 def test_the_thirty_first_question_of_a_minute_waits_and_others_do_not() -> None:
