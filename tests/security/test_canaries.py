@@ -1,4 +1,4 @@
-"""Secrets that people type, that providers echo and that stand in errors are in no log line, receipt, trace or outbox."""
+"""Secrets that people type, providers echo or errors hold are in no log line, receipt, trace or outbox."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ async def test_no_canary_is_in_a_log_a_receipt_a_trace_or_the_outbox(
     await office.ask(services, f"and when do they lapse? {TEXT}", thread=thread)
     await feedback.rate(database, office.ada, answer.id, 0, f"wrong: {TEXT}")
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise RuntimeError(f"the provider said: {TEXT}")
 
-    monkeypatch.setattr("assistant.chat.engine.threads.open_turn", fails)
+    monkeypatch.setattr("assistant.chat.engine.rewrite.standalone", fails)
     turn = Turns(services).start(office.ada, str(uuid4()), str(uuid4()), str(uuid4()), TEXT)
     with pytest.raises(RuntimeError) as caught:
         _ = [e async for e in turn.events()]
@@ -86,7 +86,7 @@ async def test_no_canary_is_in_a_log_a_receipt_a_trace_or_the_outbox(
     async with serving(langfuse.app) as base:
         monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk-test")
         monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk-test")
-        assert await outbox.deliver_due(database, Tracer(Settings(trace=TraceSettings(host=base)))) == 3
+        assert await outbox.deliver_due(database, Tracer(Settings(trace=TraceSettings(host=base)))) == 4
     async with database.read() as session:
         rows = [r for table in (ReceiptRow, OutboxRow, UsageRow) for r in (await session.exec(select(table))).all()]
     assert len(rows) > 6
