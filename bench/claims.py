@@ -16,7 +16,7 @@ import os
 import random
 import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from assistant.settings import PROJECT
 EACH = int(os.environ.get("EACH", "50"))
 SOUND = int(os.environ.get("SOUND", "600"))
 GIVEN = 6
+RARE = 40
 MONTHS = "January February March April May June July August September October November December".split()
 SYNONYMS = {
     "must": "has to", "may": "can", "employees": "members of staff", "before": "prior to", "needs": "requires",
@@ -81,8 +82,12 @@ class Library:
         self.rng = rng
         self.passages = [p for found in documents.values() for p in found]
         self._stems = {p.id: set(stems(p.text)) for p in self.passages}
-        self._df = Counter(s for found in self._stems.values() for s in found)
-        self.sentences = [s for p in self.passages for s in self._sentences(p)]
+        self._with: defaultdict[str, list[int]] = defaultdict(list)
+        for i, p in enumerate(self.passages):
+            for stem in self._stems[p.id]:
+                self._with[stem].append(i)
+        self._of = {p.id: list(self._sentences(p)) for p in self.passages}
+        self.sentences = [s for found in self._of.values() for s in found]
         self.names = sorted({n for p in self.passages for n in people_in(p.text)})
 
     @staticmethod
@@ -94,15 +99,17 @@ class Library:
                 after = found[i + 1] if i + 1 < len(found) and PROSE.match(found[i + 1]) else ""
                 yield Sentence(sentence, after, passage)
 
+    def of(self, passage: Passage) -> list[Sentence]:
+        return self._of[passage.id]
+
     def given(self, passage: Passage) -> dict[int, Passage]:
         """The passages that an answer about this one would rest on: the most alike, it among them at a random place."""
-        wanted = self._stems[passage.id]
-        score = {
-            p.id: sum(math.log(1 + len(self.passages) / self._df[s]) for s in wanted & self._stems[p.id])
-            / math.sqrt(len(self._stems[p.id]) + 1)
-            for p in self.passages
-        }
-        near = sorted((p for p in self.passages if p.id != passage.id), key=lambda p: -score[p.id])[: GIVEN - 1]
+        rare = sorted(self._stems[passage.id], key=lambda stem: (len(self._with[stem]), stem))[:RARE]
+        score: Counter[int] = Counter()
+        for stem in rare:
+            for number in self._with[stem]:
+                score[number] += math.log(1 + len(self.passages) / len(self._with[stem]))
+        near = [self.passages[i] for i, _ in score.most_common(GIVEN) if self.passages[i].id != passage.id][: GIVEN - 1]
         near.insert(self.rng.randrange(len(near) + 1), passage)
         return dict(enumerate(near, 1))
 
@@ -281,7 +288,7 @@ async def sound_answer(lib: Library) -> tuple[str, dict[int, Passage]]:
             f'<question language="en">\n{question}\n</question>'
         )
         return await extract.quote(prompt), given
-    more = [s for s in lib.sentences if s.passage is sentence.passage]
+    more = lib.of(sentence.passage)
     chosen = rng.sample(more, min(len(more), rng.randint(1, 3)))
     return " ".join(cited(said(s, rng), number_of(s, given)) for s in chosen), given
 

@@ -48,9 +48,10 @@ _TIMES = [
 ]
 _GERMAN = re.compile(r"\b(?:der|die|das|den|dem|und|ist|sind|für|mit|von|bei|auf|nicht|sich|muss|wird|ein|eine)\b")
 _CODE = re.compile(
-    r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+|\b\d+(?:\.\d+){2,}\b|(?<![\w.])(?:[A-Za-zÄÖÜ]+[\-_.]?)+\d[\w\-]*(?:\.\d+)*"
+    r"(?<![\w.+\-])[\w.+\-]{1,80}@[\w\-]{1,63}(?:\.[\w\-]{1,63})+|\b\d+(?:\.\d+){2,}\b"
+    r"|(?<![\w.])[A-Za-zÄÖÜ][A-Za-zÄÖÜ\-_.]{0,30}\d[\w\-]*(?:\.\d+)*"
 )
-_QUOTE = re.compile(r"“([^”“\n]{6,})”|„([^“”„\n]{6,})[“”]|»([^«\n]{6,})«|(?<!\w)\"([^\"\n]{6,})\"")
+_QUOTE = re.compile(r"“([^”“\n]{6,800})”|„([^“”„\n]{6,800})[“”]|»([^«\n]{6,800})«|(?<!\w)\"([^\"\n]{6,800})\"")
 _DIGITS = re.compile(r"(?<![\w.,])\d{1,3}(?:[.,'’\u202f\u00a0 ]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?")
 _NAME = re.compile(r"\b[A-ZÄÖÜ][\w’'\-]*[\w](?:\s+(?:(?:van|von|de|der|du|la|of)\s+)?[A-ZÄÖÜ][\w’'\-]*\w)*")
 _WORD = re.compile(r"[^\W\d_]+")
