@@ -10,7 +10,10 @@ export PIP_NO_WARN_SCRIPT_LOCATION = 1
 # Bytecode is what makes the second start fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check install install-test lock gate browser format $(addprefix bench-,start load index messy)
+BENCHES := $(addprefix bench-,start load index messy kill-index damage disk-full switch rights claims injection guard \
+	providers)
+
+.PHONY: run test check install install-test lock gate browser format $(BENCHES) bench-json
 
 run: install
 	@exec $(BIN)/assistant serve $(ARGS)
@@ -62,10 +65,9 @@ gate: install
 	$(BIN)/assistant eval gate $(ARGS)
 
 # Figures: each prints one JSON object as its last line; see bench/README.md.
-bench-start bench-load bench-index bench-messy: bench-%: install-test
-	@$(BIN)/python -m bench.$*
-
-RELEASE_BENCHES := $(addprefix bench-,kill-index damage disk-full switch rights)
-.PHONY: $(RELEASE_BENCHES)
-$(RELEASE_BENCHES): bench-%: install-test
+# `make bench-kill-index` runs bench/kill_index.py.
+$(BENCHES): bench-%: install-test
 	@$(BIN)/python -m bench.$(subst -,_,$*)
+
+bench-json: install-test
+	@$(BIN)/python -m bench.structured

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
+from assistant.masking import mask_logs
 from assistant.settings import Settings, load
 
 app = typer.Typer(
@@ -635,6 +636,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run the command line; an error a person can mend is one line on stderr."""
+    mask_logs()
     try:
         app()
     except AssistantError as error:

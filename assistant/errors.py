@@ -58,6 +58,13 @@ class LimitError(AssistantError):
     http_status = 429
 
 
+class PolicyError(AssistantError):
+    """What was asked for is not to be asked here, by a rule of this installation."""
+
+    exit_code = 2
+    http_status = 403
+
+
 class ReleaseError(AssistantError):
     """A release cannot be opened, checked or activated."""
 

@@ -216,6 +216,13 @@ class ChatSettings(Section):
     dollars_per_person_day: Dollars = Field(
         default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"
     )
+    judge: bool = Field(
+        default=False,
+        description="whether a small model decides about statements that the rules of checking leave open",
+    )
+    unsupported: Literal["mark", "strike", "off"] = Field(
+        default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"
+    )
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
 
     @model_validator(mode="after")
@@ -224,6 +231,19 @@ class ChatSettings(Section):
         if low is not None and high is not None and low > high:
             raise ValueError(f"weak_threshold ({low:g}) must not be above answer_threshold ({high:g}); lower it")
         return self
+
+
+class Policy(Section):
+    """What may not be asked, and by whom. Several may stand in the file, each under `[[policies]]`."""
+
+    topics: list[Annotated[str, Field(min_length=2, max_length=200)]] = Field(
+        min_length=1, description="words or phrases; a question that holds one, in any form of its words, is refused"
+    )
+    groups: list[Name] = Field(default=[EVERYONE], min_length=1, description="the groups that it binds")
+    except_groups: list[Name] = Field(default=[], description="the groups among them that may ask all the same")
+    sentence: str = Field(
+        default="", max_length=500, description="what the person reads instead of an answer; empty: a sentence of ours"
+    )
 
 
 class OidcSettings(Section):
@@ -332,6 +352,7 @@ class Settings(Section):
     sources: list[Source] = Field(default=[], description="the folders of documents, each under `[[sources]]`")
     models: ModelSettings = Field(default=ModelSettings(), description="the language models")
     chat: ChatSettings = Field(default=ChatSettings(), description="a question and its answer")
+    policies: list[Policy] = Field(default=[], description="what may not be asked, each under `[[policies]]`")
     web: WebSettings = Field(default=WebSettings(), description="serving and signing in")
     trace: TraceSettings = Field(default=TraceSettings(), description="Langfuse")
     retention: RetentionSettings = Field(default=RetentionSettings(), description="how long things are kept")

@@ -133,6 +133,11 @@
       line.append(el("button", { type: "button", class: "quiet", onclick: () => askAgain(view.ask_again) }, me.words.ask_again));
     }
     if (line.childNodes.length) out.push(line);
+    if (view.unsupported?.length) {
+      const list = el("ul", { class: "doubts" });
+      for (const { plain, why } of view.unsupported) list.append(el("li", {}, el("q", {}, plain.trim()), why ? ` ${why}.` : ""));
+      out.push(list);
+    }
     if (view.receipt) {
       const rows = el("dl", { class: "rows" });
       for (const [name, value, figure] of view.receipt) {
@@ -157,7 +162,7 @@
     doubt(step, id, view);
   };
 
-  // Statements that were not found in their source are underlined without touching the text itself.
+  // Statements that were not found in their source are underlined or struck without touching the text itself.
   const doubts = new Map();
   const doubt = (step, id, view) => {
     if (!view.unsupported?.length || !window.Highlight || !CSS.highlights) return;
@@ -174,7 +179,7 @@
       return node ? [node, Math.min(offset - start, node.data.length)] : null;
     };
     const ranges = [];
-    for (const sentence of view.unsupported) {
+    for (const { text: sentence } of view.unsupported) {
       const plain = sentence.replace(/\[\d+\]/g, "").replace(/[*_`>]/g, "").trim().replace(/[\s.]+$/, "");
       const start = plain ? text.indexOf(plain) : -1;
       const from = start < 0 ? null : at(start);
@@ -186,7 +191,7 @@
       ranges.push(range);
     }
     doubts.set(id, ranges);
-    CSS.highlights.set("unsupported", new Highlight(...[...doubts.values()].flat()));
+    CSS.highlights.set(view.unsupported_as === "strike" ? "struck" : "unsupported", new Highlight(...[...doubts.values()].flat()));
   };
 
   const askAgain = (question) => {

@@ -17,9 +17,13 @@ _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.\-]{1,20}:)?//\S*|(?:https?|ftp|mailto|data|javascript|file):\S*|www\.\S*", re.I
 )
 _STARTS = ("http:", "https:", "ftp:", "mailto:", "data:", "javascript:", "file:", "www.")
+_BEGINNINGS = (*(s.rstrip(":.") for s in _STARTS), ":", "/")
 _INVISIBLE = re.compile(
     r"[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
+_MAKES_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|www\.|(?:https?|ftp|mailto|data|javascript|file):", re.I)
+# A word that is one span of code and nothing else.
+_PAIRED = re.compile(r"`[^`\s]+`[.,;:!?)]*")
 _TRAILING = ".,;:!?)\"'”’"
 # Longest text between brackets, and longest address, that is waited for.
 _HOLD = 400
@@ -36,6 +40,8 @@ class CitationFilter:
         self._available = available
         self._hosts = frozenset(hosts)
         self._held = ""
+        self._ticks = False
+        self._end = ""
         self.cited: list[int] = []
 
     def feed(self, piece: str) -> str:
@@ -53,6 +59,9 @@ class CitationFilter:
                 break
             used, text = step
             self._held = self._held[used:]
+            if text and _would_join(self._end, text[0]):
+                text = f" {text}"
+            self._end = (self._end + text)[-12:]
             out.append(text)
         return "".join(out)
 
@@ -61,7 +70,9 @@ class CitationFilter:
         held = self._held
         first = held[0]
         if first == "\\":
-            return (2, held[:2]) if len(held) > 1 else ((1, "") if final else None)
+            if len(held) == 1:
+                return (1, "") if final else None
+            return self._word(final) if _joins(held[1]) else (2, held[:2])
         if first == "!":
             # An image is a link with a mark before it; without the mark it is treated as the link it contains.
             return (1, "" if held[1] == "[" else "!") if len(held) > 1 else ((1, "!") if final else None)
@@ -78,13 +89,14 @@ class CitationFilter:
     def _word(self, final: bool) -> tuple[int, str] | None:
         """A run up to the next blank or mark; one that may become an address is held until it ends."""
         held = self._held
-        end = next((i for i, c in enumerate(held) if i and (c.isspace() or c in "[]<\\!")), len(held))
         if held[0].isspace():
             return 1, held[0]
+        end = next((i for i, c in enumerate(held) if i and _ends_word(c, held[i + 1 : i + 2])), len(held))
         word = held[:end]
         whole = end < len(held) or final
-        suspicious = ":" in word or "//" in word or "www." in word.lower()
-        starting = any(s.startswith(word.lower().lstrip("(\"'*_>“‘")[-12:]) for s in _STARTS) or word.endswith("/")
+        suspicious = any(mark in word for mark in (":", "//", "&", "\\")) or "www." in word.lower()
+        low = word.lower()
+        starting = word.endswith("/") or any(low.endswith(s[:k]) for s in _STARTS for k in range(1, len(s)))
         if (
             not whole
             and len(word) < _HOLD
@@ -94,14 +106,30 @@ class CitationFilter:
         return end, self._plain(word)
 
     def _plain(self, word: str) -> str:
-        """A word with its addresses made unclickable, unless their host is ours to link to."""
+        """A word with its addresses made unclickable, unless their host is ours to link to.
+
+        An address is set as code, which nothing turns into a link. Where the text has backticks of its own, they may
+        pair up with ours: there the address loses what makes it one.
+        """
+        # An escape or a character reference would hide an address from us, not from a page.
+        word = re.sub(r"\\(?=[.:/]|$)", "", word)
+        word = re.sub(r"&(?=#?\w{1,31};)", r"\\&", word)
+        paired = _PAIRED.fullmatch(word)
+        if paired and not self._ticks:
+            return word
 
         def close_off(found: re.Match[str]) -> str:
             address = found.group()
             core = address.rstrip(_TRAILING + "*_`")
-            return (core if self._allowed(core) else f"`{core.replace('`', '')}`") + address[len(core) :]
+            rest = address[len(core) :].replace("`", "")
+            if self._allowed(core):
+                return core + rest
+            escaped = found.start() > 0 and word[found.start() - 1] == "\\"
+            return _unmade(address) if self._ticks or escaped else f"`{core}`{rest}"
 
-        return word if word.startswith("`") and word.endswith("`") else _ADDRESS.sub(close_off, word)
+        before = _ADDRESS.split(word, maxsplit=1)[0]
+        self._ticks = self._ticks or "`" in before or (paired is None and "`" in word)
+        return _ADDRESS.sub(close_off, word)
 
     def _allowed(self, address: str) -> bool:
         if re.fullmatch(r"/documents/\d+(?:#[\w\-=&]*)?", address):
@@ -157,7 +185,10 @@ class CitationFilter:
 
     def _label(self, inner: str) -> str:
         nested = CitationFilter(self._available, self._hosts)
-        return nested.feed(inner) + nested.close()
+        nested._ticks = self._ticks
+        label = nested.feed(inner) + nested.close()
+        self._ticks = nested._ticks
+        return label
 
     def _cite(self, inner: str) -> str:
         numbers = [int(n) for n in re.findall(r"\d+", inner)]
@@ -166,6 +197,33 @@ class CitationFilter:
             if n not in self.cited:
                 self.cited.append(n)
         return "".join(f"[{n}]" for n in shown)
+
+
+def _would_join(end: str, first: str) -> bool:
+    """Whether a text's end and what follows, each harmless, would make an address or longer code marks together."""
+    if first == "`":
+        return end.endswith("`")
+    return first in ".:/" and end.lower().endswith(_BEGINNINGS)
+
+
+def _joins(char: str) -> bool:
+    """Whether a backslash before this character belongs to the word around it."""
+    return char.isalnum() or char in ".:/"
+
+
+def _ends_word(char: str, following: str) -> bool:
+    if char == "\\":
+        return bool(following) and not _joins(following)
+    return char.isspace() or char in "[]<!"
+
+
+def _unmade(address: str) -> str:
+    """What is left of an address without the marks by which a page makes a link of it."""
+    bare = re.sub(
+        r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|\bwww\.|\b(?:https?|ftp|mailto|data|javascript|file):", " ", address, flags=re.I
+    )
+    # Blanks stay where marks were: without them two pieces could make an address again.
+    return bare.replace("`", " ")
 
 
 def cited_in(text: str) -> list[int]:

@@ -18,7 +18,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 
 from assistant.chat import decide, evidence, guard, rewrite, route, verify
 from assistant.chat.cite import CitationFilter, cited_in
-from assistant.chat.models import Broken, Call, Models
+from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
 from assistant.chat.receipt import Record
 from assistant.database.engine import Database
@@ -99,6 +99,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 window = await self._recall(question_id, record)
                 yield Stage(name="search")
                 search = await self._rewrite(question, window, record)
+                # What a follow-up leaves out, its rewriting says.
+                guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
                 found = await self._retrieve(search, record)
                 self._decide(found, record)
                 if record.decision.level is Level.DECLINED:
@@ -110,7 +112,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     async for event in self._generate(search, found, window, record, shown):
                         yield event
                     yield Stage(name="check")
-                    self._verify("".join(shown), found, record)
+                    await self._verify("".join(shown), found, record)
                 outcome = "complete"
         except (asyncio.CancelledError, GeneratorExit):
             outcome, self._stored = self.cancelled_as, True
@@ -141,6 +143,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("guard"):
             question = guard.clean(text, self._s.settings.chat.question_chars, self._language)
             self._s.rate.take(self._asker.person_id, self._language)
+            guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
     async def _recall(self, question_id: str, record: Record) -> list[threads.PastTurn]:
@@ -238,23 +241,26 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
         intro = "".join(f"*{sentence}*\n\n" for sentence in before)
-        with record.step("generate"):
-            call = Call("answer", time.monotonic() + self._s.settings.models.turn_s)
-            filtered = CitationFilter(len(found.passages))
+        with record.step("generate") as notes:
+            call = Call("answer", record.began + self._s.settings.models.turn_s)
+            filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
             kept = time.monotonic()
-            pending = intro
+            pending, clipped = intro, ""
             try:
                 async for event in self._s.models.stream(
                     "small" if quoting_only else tier, messages, call, only_quoting=quoting_only
                 ):
                     if isinstance(event, Broken):
                         record.restarts += 1
-                        filtered = CitationFilter(len(found.passages))
+                        filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
                         shown.clear()
                         pending = intro
                         yield Restart(reason=say(self._language, "chat.restarted"))
                         continue
-                    if text := pending + filtered.feed(event.text):
+                    if isinstance(event, Clipped):
+                        clipped = f"\n\n*{say(self._language, 'chat.clipped')}*"
+                        continue
+                    if text := pending + filtered.feed(own.feed(event.text)):
                         pending = ""
                         record.shown()
                         shown.append(text)
@@ -262,7 +268,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     if time.monotonic() - kept > KEEP_EVERY_S:
                         await threads.grow(self._s.db, record.answer_id, "".join(shown))
                         kept = time.monotonic()
-                if rest := filtered.close():
+                rest = filtered.feed(own.close()) + filtered.close() + clipped
+                if own.leaked:
+                    notes.append("instructions taken out")
+                    if not "".join([*shown, rest]).strip():
+                        rest = say(self._language, "chat.not_shown")
+                if rest:
                     shown.append(rest)
                     yield Delta(text=rest)
             finally:
@@ -285,9 +296,27 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             earlier.append(ChatMessage(role=MessageRole.ASSISTANT, content=past.answer or "—"))
         return earlier
 
-    def _verify(self, text: str, found: Found, record: Record) -> None:
+    async def _verify(self, text: str, found: Found, record: Record) -> None:
+        passages = dict(enumerate(found.passages, 1))
         with record.step("verify") as notes:
-            record.verification = verify.check(text, dict(enumerate(found.passages, 1)))
+            if self._s.settings.chat.judge and self._s.models.has("small"):
+                call = Call("judge", verify.deadline(record.began + self._s.settings.models.turn_s))
+                try:
+                    record.verification, decided = await verify.judged(
+                        text,
+                        passages,
+                        self._language,
+                        models=self._s.models,
+                        prompt=self._s.prompts["judge"],
+                        call=call,
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(self._s.prompts["judge"].use)
+                    notes.append(f"{decided} judged by a model")
+            else:
+                record.verification = verify.check(text, passages, self._language)
             notes.append(f"{len(record.verification)} statements")
 
     async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:

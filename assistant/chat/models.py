@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import litellm
@@ -27,12 +29,14 @@ from litellm.exceptions import (
 from llama_index.core.llms import ChatMessage
 
 from assistant.chat import extract
-from assistant.domain import Attempt, Embedder
+from assistant.domain import Attempt, Embedder, now
 from assistant.errors import ModelError
 from assistant.settings import Deployment, Settings
 
 Tier = Literal["small", "strong"]
 _LONGEST_BREAK = 60.0
+# Outcomes that tell nothing of the next question to the same deployment.
+_NOT_ITS_FAULT = {"bad_request", "too_long", "filtered", "deadline"}
 litellm.suppress_debug_info = True
 litellm.telemetry = False
 
@@ -51,9 +55,14 @@ class Broken:
     outcome: str
 
 
+@dataclass(frozen=True)
+class Clipped:
+    """The model reached its limit of tokens: the text so far stands, but it is not the whole."""
+
+
 @dataclass
 class Call:
-    """What one call of the models may take and what it took. `deadline` is on the monotonic clock."""
+    """What one call of the models may take and what it took. `deadline` is the turn's, on the monotonic clock."""
 
     feature: str
     deadline: float
@@ -61,11 +70,13 @@ class Call:
 
 
 class Breaker:
-    """Keeps a failing deployment out for a while, then lets one call try it."""
+    """Keeps a failing deployment out for a while, twice as long at each further failure, then lets one call try it."""
 
     def __init__(self, rest_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest_s, self._clock = rest_s, clock
         self._closed_until: dict[str, float] = {}
+        self._rested: dict[str, float] = {}
+        self._tried: set[str] = set()
 
     def admits(self, name: str) -> bool:
         """Whether a call may go there now; the one that is let through after a rest holds the others back."""
@@ -75,12 +86,23 @@ class Breaker:
         if self._clock() < until:
             return False
         self._closed_until[name] = self._clock() + self._rest_s
+        self._tried.add(name)
         return True
 
-    def failed(self, name: str, rest_s: float | None = None) -> None:
-        self._closed_until[name] = self._clock() + max(self._rest_s, min(rest_s or 0.0, _LONGEST_BREAK))
+    def failed(self, name: str, asked_s: float | None = None) -> None:
+        """Note a failure; `asked_s` is how long the provider itself wants to be left alone."""
+        moment = self._clock()
+        if name in self._closed_until and moment < self._closed_until[name] and name not in self._tried:
+            # One of several calls that were under way when the first of them failed.
+            return
+        self._tried.discard(name)
+        rest = max(self._rest_s, min(2 * self._rested.get(name, 0.0), _LONGEST_BREAK))
+        self._rested[name] = rest
+        self._closed_until[name] = moment + max(rest, min(asked_s or 0.0, _LONGEST_BREAK))
 
     def worked(self, name: str) -> None:
+        self._tried.discard(name)
+        self._rested.pop(name, None)
         self._closed_until.pop(name, None)
 
 
@@ -141,18 +163,25 @@ class Models:
         *,
         quoting: bool = True,
         only_quoting: bool = False,
-    ) -> AsyncIterator[Text | Broken]:
+    ) -> AsyncIterator[Text | Broken | Clipped]:
         """Text of the first deployment that gives a whole answer; `Broken` voids what came before it.
 
-        `quoting` puts the built-in model at the end of the chain, `only_quoting` leaves just that one. Raises
-        `ModelError` when all failed, which with `quoting` cannot happen.
+        `quoting` puts the built-in model at the end of the chain, `only_quoting` leaves just that one. `Clipped` is the
+        last event of an answer that reached its limit of tokens. Raises `ModelError` when all failed, which with
+        `quoting` cannot happen.
         """
         wire = [{"role": m.role.value, "content": m.content or ""} for m in messages]
         refused = False
+        too_long_for = 0
         chain = [self._builtin] if only_quoting else self._chain(tier, quoting=quoting)
         for deployment in chain:
             builtin = deployment is self._builtin
-            if not builtin and (refused or not self.breaker.admits(deployment.name)):
+            if not builtin and (
+                refused
+                or deployment.context < too_long_for
+                or time.monotonic() >= call.deadline
+                or not self.breaker.admits(deployment.name)
+            ):
                 continue
             shown = False
             attempt = _Meter(call.feature, tier, deployment)
@@ -165,7 +194,9 @@ class Models:
                 call.attempts.append(attempt.done(outcome))
                 # The request itself was at fault: other providers would refuse it too, at a price.
                 refused = outcome == "bad_request"
-                if not builtin and not refused:
+                if outcome == "too_long":
+                    too_long_for = deployment.context
+                if not builtin and outcome not in _NOT_ITS_FAULT:
                     self.breaker.failed(deployment.name, rest)
                 if shown:
                     yield Broken(outcome)
@@ -174,7 +205,9 @@ class Models:
                 call.attempts.append(attempt.done("stopped"))
                 raise
             self.breaker.worked(deployment.name)
-            call.attempts.append(attempt.done("ok"))
+            call.attempts.append(attempt.done("clipped" if attempt.clipped else "ok"))
+            if attempt.clipped:
+                yield Clipped()
             return
         raise ModelError("No model could answer.", "Ask again in a moment.", outcome="exhausted")
 
@@ -184,11 +217,19 @@ class Models:
         builtin = deployment is self._builtin
         options: dict[str, Any] = {} if builtin else {"max_tokens": self._settings.answer_tokens}
 
-        def left(limit: float) -> float:
+        @asynccontextmanager
+        async def until(moment: float) -> AsyncIterator[None]:
             # The built-in model is the end of the chain: it may finish what a slow provider left no time for.
-            return limit if builtin else max(0.0, min(limit, call.deadline - time.monotonic()))
+            at = moment if builtin else min(moment, call.deadline)
+            try:
+                async with asyncio.timeout(at - time.monotonic()):
+                    yield
+            except TimeoutError:
+                # A turn that has no time left says nothing about the provider.
+                raise _CutError("deadline" if at < moment else "timeout") from None
 
-        async with asyncio.timeout(left(self._settings.first_token_s)):
+        due = time.monotonic() + self._settings.first_token_s
+        async with until(due):
             stream = await self._router.acompletion(
                 model=deployment.name,
                 messages=wire,
@@ -198,19 +239,19 @@ class Models:
             )
         chunks = aiter(stream)
         try:
-            limit = left(self._settings.first_token_s - attempt.seconds())
             while True:
                 try:
-                    async with asyncio.timeout(limit):
+                    async with until(due):
                         chunk = await anext(chunks)
                 except StopAsyncIteration:
                     break
                 attempt.served(getattr(chunk, "model", None), getattr(chunk, "usage", None))
                 text = chunk.choices[0].delta.content if chunk.choices else None
+                # A chunk without text is no sign of an answer: the wait goes on.
                 if text:
                     attempt.text(text)
                     yield text
-                    limit = left(self._settings.gap_s)
+                    due = time.monotonic() + self._settings.gap_s
             # The router invents a finish reason where there was none; what the provider sent is kept in `chunks`.
             ended = [c.choices[0].finish_reason for c in stream.chunks if c.choices and c.choices[0].finish_reason]
             if not ended:
@@ -219,6 +260,7 @@ class Models:
                 raise _CutError("empty")
             if ended[-1] == "content_filter":
                 raise _CutError("filtered")
+            attempt.clipped = ended[-1] == "length"
         finally:
             await stream.aclose()
 
@@ -228,7 +270,7 @@ class Models:
         async for event in self.stream(tier, messages, call, quoting=False):
             if isinstance(event, Text):
                 parts.append(event.text)
-            else:
+            elif isinstance(event, Broken):
                 parts.clear()
         return "".join(parts)
 
@@ -243,6 +285,7 @@ class _Meter:
         self._model = ""
         self._usage: Any = None
         self.characters = 0
+        self.clipped = False
 
     def seconds(self) -> float:
         return time.monotonic() - self._began
@@ -293,10 +336,7 @@ def _classify(error: BaseException) -> tuple[str, float | None]:
         return "timeout", None
     if isinstance(error, RateLimitError):
         headers = getattr(getattr(error, "response", None), "headers", None) or {}
-        try:
-            return "rate_limited", float(headers.get("retry-after", 0))
-        except ValueError:
-            return "rate_limited", None
+        return "rate_limited", _seconds(headers.get("retry-after", ""))
     if isinstance(error, AuthenticationError):
         return "unauthorized", None
     if isinstance(error, ContextWindowExceededError):
@@ -307,3 +347,15 @@ def _classify(error: BaseException) -> tuple[str, float | None]:
         return "bad_request", None
     status = getattr(error, "status_code", None)
     return f"http_{status}" if isinstance(status, int) else "broken", None
+
+
+def _seconds(retry_after: str) -> float | None:
+    """A `Retry-After` header, seconds or a date, in seconds from now."""
+    try:
+        return float(retry_after)
+    except ValueError:
+        pass
+    try:
+        return (parsedate_to_datetime(retry_after) - now()).total_seconds()
+    except (ValueError, TypeError):
+        return None

@@ -17,6 +17,7 @@ from assistant.domain import PromptUse
 from assistant.errors import SettingsError
 
 _environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - not HTML
+_FRAME = re.compile(r"^<(\w+)[ >]", re.MULTILINE)
 _SECTION = re.compile(r"^# (system|user)\s*$", re.MULTILINE)
 
 
@@ -49,8 +50,12 @@ class Prompt:
         """The messages, one a section. Raises `TypeError` when a value is missing or not declared."""
         if values.keys() != self.inputs:
             raise TypeError(f"prompt {self.name} takes {sorted(self.inputs)}, not {sorted(values)}")
+        # A frame is a tag that begins a line of the prompt; no value may open or close one.
+        frames = {name for _, body in self.sections for name in _FRAME.findall(body)}
+        tag = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(frames)) or '(?!)'})\b)", re.IGNORECASE)
+        safe = {key: tag.sub("&lt;", value) for key, value in values.items()}
         return [
-            ChatMessage(role=MessageRole(role), content=_environment.from_string(body).render(values).strip())
+            ChatMessage(role=MessageRole(role), content=_environment.from_string(body).render(safe).strip())
             for role, body in self.sections
         ]
 
@@ -79,7 +84,7 @@ def _load(path: Path) -> Prompt:
     return Prompt(header.name, header.version, header.tier, frozenset(header.inputs), sections)
 
 
-def load(folder: Path, needed: tuple[str, ...] = ("answer", "rewrite")) -> dict[str, Prompt]:
+def load(folder: Path, needed: tuple[str, ...] = ("answer", "rewrite", "judge")) -> dict[str, Prompt]:
     """Every prompt of a folder by name. Raises `SettingsError` at start for a broken or missing one."""
     prompts = {p.name: p for p in map(_load, sorted(folder.glob("*.md")))}
     if missing := [n for n in needed if n not in prompts]:

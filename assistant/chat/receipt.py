@@ -21,6 +21,7 @@ from assistant.domain import (
     StepTime,
     now,
 )
+from assistant.masking import mask
 
 
 @dataclass
@@ -65,9 +66,10 @@ class Record:
         return Receipt(
             id=self.answer_id,
             thread=self.thread_id,
-            asked=self.asked,
-            searched=self.searched or self.asked,
-            fused_with=self.fused_with,
+            # The question itself stands in the thread; a receipt is what admins and traces read.
+            asked=mask(self.asked),
+            searched=mask(self.searched or self.asked),
+            fused_with=tuple(mask(text) for text in self.fused_with),
             release=self.release,
             passages=tuple(
                 PassageUse(
@@ -87,7 +89,7 @@ class Record:
             prompts=tuple(self.prompts),
             attempts=tuple(self.attempts),
             steps=tuple(self.steps),
-            verification=self.verification,
+            verification=tuple(c.model_copy(update={"reason": mask(c.reason)}) for c in self.verification),
             outcome=outcome,
             restarts=self.restarts,
             segment=self.segment,

@@ -1,35 +1,213 @@
-"""Checks each sentence of an answer against the passages that it cites. Rules only; a judge may follow."""
+"""Checks each sentence of an answer against the passages that it cites, by rules and, where set, by a judge.
+
+Quotations, numbers, dates, names and codes must occur in a cited passage, and where the passage says several of a kind,
+near the same words. What the rules leave open, words that are only half there, a small model may decide.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+from html import escape
+from itertools import pairwise
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from assistant.chat import evidence, facts, structured
 from assistant.chat.cite import cited_in, without_citations
+from assistant.chat.facts import Fact
+from assistant.chat.models import Call, Models
+from assistant.chat.prompts import Prompt
 from assistant.domain import Passage, SentenceCheck, Verdict
-from assistant.index.sentences import spans, stems
+from assistant.errors import ModelError
+from assistant.index.sentences import all_stems, spans, stems
+from assistant.texts import say
 
-_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
-_NAME = re.compile(r"(?<![.!?:>*\n]\s)(?<!^)\b[A-ZÄÖÜ][\w\-]{2,}(?:\s+[A-ZÄÖÜ][\w\-]+)*")
-_SPELLED = {
-    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
-    "ten": "10", "eleven": "11", "twelve": "12", "fifteen": "15", "twenty": "20", "thirty": "30", "sixty": "60",
-    "ninety": "90", "eins": "1", "zwei": "2", "drei": "3", "vier": "4", "fünf": "5", "sechs": "6", "sieben": "7",
-    "acht": "8", "neun": "9", "zehn": "10", "elf": "11", "zwölf": "12",
-}  # fmt: skip
-# Least share of a sentence's words that its passages must hold.
-COVERAGE = 0.5
+# Least share of a sentence's words that its passages must hold, without and with a fact of it that they hold too; from
+# `SURE` on the words alone are enough, between the two a judge is asked, if there is one.
+COVERAGE = 0.4
+WITH_FACT = 0.25
+SURE = 0.75
 # Shorter pieces are greetings, headings or introductions.
 MIN_WORDS = 3
+# Least share of a quotation's words that stand in a row, or nearly, in its source.
+QUOTED = 0.87
+# Another passage counts as the true source when it holds this much more of the sentence than the cited one.
+FURTHER = 0.25
+# Another fact of the same kind stands so much nearer to the sentence's words that this one is in the wrong place.
+NEARER = 0.25
+NEAR = 0.5
+# Words of the sentence on each side of a fact that say what it is about.
+AROUND = 7
+LIMIT_S = 6.0
+_PART = re.compile(r"[,;:]\s|[.!?]\s+(?=[A-ZÄÖÜ])")
+_CLAUSE = re.compile(r"[;:]\s|[.!?]\s+(?=[A-ZÄÖÜ])")
+_RANGE = re.compile(r"\s*(?:–|-|to|bis|and|und|or|oder)\s*\d")
+_LOOSE_BREAK = re.compile(r"(?<=[^\s.!?:;|])[ \t]*\n(?=[a-zäöüß(])")
 
 
-def check(text: str, passages: Mapping[int, Passage]) -> tuple[SentenceCheck, ...]:
-    """What holds for each sentence of `text`; `passages` are those it was given, by number.
+@dataclass
+class Source:
+    """A cited text, read once: its sentences, their facts and words."""
 
-    Supported: every number and name of it occurs in what it cites, and at least half of its words. A sentence
-    without a number of its own belongs to the next citation in its line.
+    text: str
+    head: str = ""
+
+    @cached_property
+    def plain(self) -> str:
+        return facts.plain(_LOOSE_BREAK.sub(" ", self.text))
+
+    @cached_property
+    def whole(self) -> str:
+        return f"{self.head}\n{self.plain}"
+
+    @cached_property
+    def parts(self) -> list[tuple[list[Fact], frozenset[str], str]]:
+        """Facts, stems and text of each sentence or line."""
+        pieces = [self.head, *(self.plain[a:b] for a, b in spans(self.plain))]
+        return [(facts.facts(p), frozenset(stems(p)), p) for p in pieces]
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        return frozenset(stems(self.whole))
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(all_stems(self.whole))
+
+    @cached_property
+    def stated(self) -> list[Fact]:
+        return [f for found, _, _ in self.parts for f in found]
+
+    @cached_property
+    def figures(self) -> frozenset[facts.Value]:
+        """Every number, also those that are part of a date or a longer number."""
+        return frozenset(float(d) for d in re.findall(r"\d+", self.whole)[:5_000] if len(d) < 16)
+
+    @cached_property
+    def squeezed(self) -> str:
+        return re.sub(r"[\s\-_]+", "", self.whole).lower()
+
+    @cached_property
+    def stems_in_a_row(self) -> str:
+        return f" {' '.join(all_stems(self.whole))} "
+
+    @cached_property
+    def in_a_row(self) -> list[str]:
+        return _row(self.whole)
+
+    def coverage(self, wanted: Sequence[str]) -> float:
+        return sum(w in self.stems for w in wanted) / max(1, len(wanted))
+
+
+def _row(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+class Sources:
+    """The passages that an answer was given, by number, and what each combination of them holds."""
+
+    def __init__(self, passages: Mapping[int, Passage]) -> None:
+        self.passages = passages
+        self._read: dict[tuple[int, ...], Source] = {}
+
+    def of(self, numbers: Sequence[int]) -> Source:
+        key = tuple(n for n in numbers if n in self.passages)
+        if key not in self._read:
+            cited = [self.passages[n] for n in key]
+            head = " ".join(f"{p.title} {p.place.label()}" for p in cited)
+            self._read[key] = Source("\n\n".join(p.text for p in cited), head)
+        return self._read[key]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the rules say of a sentence: the reason against it, or nothing; and whether they are sure."""
+
+    reason: str = ""
+    sure: bool = True
+
+
+def check(text: str, passages: Mapping[int, Passage], language: str = "en") -> tuple[SentenceCheck, ...]:
+    """What holds for each sentence of `text` by rules alone; `passages` are those it was given, by number.
+
+    A sentence without a number of its own belongs to the next citation in its line.
     """
+    return tuple(c for c, _ in _checked(text, passages, language))
+
+
+async def judged(
+    text: str,
+    passages: Mapping[int, Passage],
+    language: str,
+    *,
+    models: Models,
+    prompt: Prompt,
+    call: Call,
+) -> tuple[tuple[SentenceCheck, ...], int]:
+    """The same, with the sentences that the rules leave open decided by a small model, and how many it decided.
+
+    Without a usable verdict the rules' own stands.
+    """
+    checked = _checked(text, passages, language)
+    unsure = [i for i, (_, sure) in enumerate(checked) if not sure]
+    checks = [c for c, _ in checked]
+    if not unsure:
+        return tuple(checks), 0
+    cited = sorted({n for i in unsure for n in checks[i].citations if n in passages})
+    numbered = {n: k for k, n in enumerate(cited, 1)}
+    statements = "\n".join(
+        f'<statement n="{k}" passages="{", ".join(str(numbered[n]) for n in checks[i].citations if n in numbered)}">'
+        f"{escape(without_citations(text[checks[i].start : checks[i].end]), quote=False)}</statement>"
+        for k, i in enumerate(unsure, 1)
+    )
+    messages = prompt.render(passages=evidence.render([passages[n] for n in cited]), statements=statements)
+    try:
+        reply = await structured.ask(models, "small", messages, _Judgement, call)
+    except ModelError:
+        return tuple(checks), 0
+    verdicts = {v.n: v for v in reply.verdicts}
+    decided = 0
+    for k, i in enumerate(unsure, 1):
+        if (verdict := verdicts.get(k)) is None:
+            continue
+        decided += 1
+        why = " ".join(verdict.why.split())[:200] or say(language, "chat.says_otherwise")
+        checks[i] = checks[i].model_copy(
+            update={
+                "verdict": Verdict.SUPPORTED if verdict.supported else Verdict.UNSUPPORTED,
+                "reason": "" if verdict.supported else why,
+            }
+        )
+    return tuple(checks), decided
+
+
+class _Verdict(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    n: int
+    supported: bool
+    why: str = Field(default="", max_length=2_000)
+
+
+class _Judgement(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    verdicts: list[_Verdict] = Field(min_length=1, max_length=200)
+
+
+def deadline(turn: float) -> float:
+    """When the judge must be done, on the monotonic clock: its own limit, or the turn's end."""
+    return min(turn, time.monotonic() + LIMIT_S)
+
+
+def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[tuple[SentenceCheck, bool]]:
     checks = []
+    sources = Sources(passages)
     for start, end in spans(text):
         sentence = text[start:end]
         bare = without_citations(sentence)
@@ -37,20 +215,19 @@ def check(text: str, passages: Mapping[int, Passage]) -> tuple[SentenceCheck, ..
             continue
         numbers = cited_in(sentence) or _inherited(text, end)
         if not numbers:
-            checks.append(SentenceCheck(start=start, end=end, verdict=Verdict.UNCITED, reason="no source given"))
+            reason = say(language, "chat.no_source")
+            checks.append((SentenceCheck(start=start, end=end, verdict=Verdict.UNCITED, reason=reason), True))
             continue
-        sources = "\n".join(f"{passages[n].title}\n{passages[n].text}" for n in numbers if n in passages)
-        reason = _missing(bare, sources)
-        checks.append(
-            SentenceCheck(
-                start=start,
-                end=end,
-                citations=tuple(numbers),
-                verdict=Verdict.UNSUPPORTED if reason else Verdict.SUPPORTED,
-                reason=reason,
-            )
-        )
-    return tuple(checks)
+        quotation = text[text.rfind("\n", 0, start) + 1 :].lstrip().startswith(">")
+        found = _judge_by_rules(bare, sources.of(numbers), language, quotation=quotation)
+        if not (found.sure and not found.reason):
+            # Wrong, or doubtful: perhaps only the number is.
+            elsewhere = _elsewhere(bare, numbers, sources, language, quotation=quotation)
+            found = _Found(elsewhere) if elsewhere else found
+        verdict = Verdict.UNSUPPORTED if found.reason else Verdict.SUPPORTED
+        one = SentenceCheck(start=start, end=end, citations=tuple(numbers), verdict=verdict, reason=found.reason)
+        checks.append((one, found.sure))
+    return checks
 
 
 def _inherited(text: str, end: int) -> list[int]:
@@ -58,26 +235,158 @@ def _inherited(text: str, end: int) -> list[int]:
     return cited_in(rest)[:1]
 
 
-def _plain(text: str) -> str:
-    text = re.sub(r"\\(?=[^\w\s])|[*`_]", "", text)
-    return re.sub(r"(?<=\d)[,'’\u202f\u00a0](?=\d{3})", "", text)
+def _elsewhere(bare: str, numbers: Sequence[int], sources: Sources, language: str, *, quotation: bool) -> str:
+    """That the sentence fits another passage than the one it cites; empty when it fits none."""
+    wanted = stems(facts.plain(bare))
+    here = sources.of(numbers).coverage(wanted)
+    for n in sources.passages:
+        if n in numbers:
+            continue
+        other = sources.of([n])
+        if other.coverage(wanted) < max(SURE, here + FURTHER):
+            continue
+        if not _judge_by_rules(bare, other, language, quotation=quotation).reason:
+            cited = "".join(f"[{k}]" for k in numbers)
+            return say(language, "chat.other_source", other=f"[{n}]", cited=cited)
+    return ""
 
 
-def _numbers(text: str) -> set[str]:
-    words = {_SPELLED[w] for w in re.findall(r"[a-zäöüß]+", text.lower()) if w in _SPELLED}
-    return {n.rstrip(".,:/") for n in _NUMBER.findall(text)} | words
+def _judge_by_rules(bare: str, source: Source, language: str, *, quotation: bool) -> _Found:
+    said = facts.plain(bare).strip().lstrip(">").strip()
+    words = _row(said)
+    verbatim = len(words) >= MIN_WORDS and _in_a_row(words, source.in_a_row) == 1.0
+    if verbatim:
+        return _Found()
+    quoted = [q.text for q in facts.quotes(said)]
+    if quotation and not quoted:
+        quoted = [said]
+    for quote in quoted:
+        if not _stands(quote, source):
+            return _Found(say(language, "chat.not_quoted", text=_short(quote)))
+    stated = facts.facts(said)
+    for fact in [*stated, *facts.names(said)]:
+        if reason := _against(fact, said, source):
+            return _Found(say(language, reason, text=fact.text))
+    if quoted and quotation:
+        return _Found()
+    covered = source.coverage(stems(said))
+    if covered >= SURE:
+        return _Found()
+    enough = covered >= (WITH_FACT if stated else COVERAGE)
+    return _Found("" if enough else say(language, "chat.says_otherwise"), sure=False)
 
 
-def _missing(sentence: str, sources: str) -> str:
-    """What of the sentence its sources do not hold, in words; empty when nothing is missing."""
-    said, held = _plain(sentence), _plain(sources)
-    figures = {n.rstrip(".,:/") for n in _NUMBER.findall(said)}
-    if odd := sorted(figures - _numbers(held)):
-        return f"{odd[0]} does not stand in its source"
-    lower = held.lower()
-    for name in _NAME.findall(said):
-        if any(part.lower() not in lower for part in name.split() if len(part) > 2):
-            return f"“{name}” does not stand in its source"
-    words = stems(said)
-    share = len([w for w in words if w in set(stems(held))]) / max(1, len(words))
-    return "" if share >= COVERAGE else "its source says something else"
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59].rstrip() + "…"
+
+
+def _stands(quote: str, source: Source) -> bool:
+    """Whether a quotation stands in its source, word for word or nearly; an omission splits it."""
+    pieces = [_row(p) for p in re.split(r"…|\.\.\.|\[[^\]]*\]|\(\.\.\.\)", quote)]
+    return all(_in_a_row(p, source.in_a_row) >= QUOTED for p in pieces if len(p) > 1)
+
+
+def _in_a_row(words: list[str], held: list[str]) -> float:
+    """The share of the words that stand in a row in `held`, small gaps allowed; 1.0 only for all of them, unbroken."""
+    n = len(words)
+    if not n or not held:
+        return 0.0
+    first = set(words)
+    joined = f" {' '.join(held)} "
+    if f" {' '.join(words)} " in joined:
+        return 1.0
+    # Only where the source has many of the words close together is it worth comparing in order.
+    best, width = 0.0, n + max(2, n // 5)
+    hits = [w in first for w in held]
+    count = sum(hits[:width])
+    for at in range(max(1, len(held) - width + 1)):
+        if at:
+            count += (hits[at + width - 1] if at + width - 1 < len(held) else 0) - hits[at - 1]
+        if count / n > best:
+            matcher = SequenceMatcher(None, words, held[at : at + width], autojunk=False)
+            best = max(best, sum(b.size for b in matcher.get_matching_blocks()) / n)
+    return min(best, 0.999)
+
+
+def _against(fact: Fact, said: str, source: Source) -> str:
+    """Why a fact of the sentence is not the source's: the key of a text, empty when it is."""
+    if fact.kind == "code":
+        return "" if set(fact.values) & {c for c in fact.values if str(c) in source.squeezed} else "chat.not_in_source"
+    if fact.kind == "name":
+        words = all_stems(fact.text)
+        if facts.unit_of(fact.text) or len(words) == 0:
+            return ""
+        if not all(_known(w, source) for w in _name_words(fact.text)):
+            return "chat.not_in_source"
+        if len(words) == 1:
+            return ""
+        if not any(f" {a} {b} " in source.stems_in_a_row for a, b in pairwise(words)):
+            return "chat.not_in_source"
+        return "chat.elsewhere_in_source" if _misplaced(fact, said, source) else ""
+    if not any(_same(fact, held) for held in source.stated):
+        return "" if _in_a_longer_one(fact, said, source) else "chat.not_in_source"
+    return "chat.elsewhere_in_source" if _misplaced(fact, said, source) else ""
+
+
+def _in_a_longer_one(fact: Fact, said: str, source: Source) -> bool:
+    """Whether a bare number is a year, or the beginning of a range, that the source has within a date."""
+    if fact.kind != "number" or fact.unit or not fact.values & source.figures:
+        return False
+    return min(v for v in fact.values if isinstance(v, float)) >= 1000 or bool(_RANGE.match(said[fact.end :]))
+
+
+def _name_words(name: str) -> list[str]:
+    return [re.sub(r"['’]s$", "", w) for w in name.split() if len(w) > 2]
+
+
+def _known(word: str, source: Source) -> bool:
+    low = word.lower()
+    return any(s in source.words for s in all_stems(low)) or (len(low) > 3 and low in source.squeezed)
+
+
+def _same(said: Fact, held: Fact) -> bool:
+    """Whether what is held is what was said; a unit that only one of them has is no difference."""
+    if said.kind == "date" and held.kind == "date":
+        return any(_same_day(a, b) for a in said.values for b in held.values)
+    if said.kind == "number" and held.kind == "time" and not said.unit:
+        return any((v, 0) in held.values for v in said.values)
+    if said.kind != held.kind or not said.values & held.values:
+        return False
+    return not said.unit or not held.unit or said.unit == held.unit
+
+
+def _same_day(said: facts.Value, held: facts.Value) -> bool:
+    assert isinstance(said, tuple)
+    assert isinstance(held, tuple)
+    return all(a is None or b is None or a == b for a, b in zip(said, held, strict=True))
+
+
+def _misplaced(fact: Fact, said: str, source: Source) -> bool:
+    """Whether another fact of its kind stands where the sentence's words stand, and this one elsewhere."""
+    near = _near(fact, said, _PART) or _near(fact, said, _CLAUSE)
+    if not near:
+        return False
+    here = there = 0.0
+    for held, words, part in source.parts:
+        share = len(near & words) / len(near)
+        if fact.kind == "name":
+            mine = all(w.lower() in part.lower() for w in _name_words(fact.text))
+            rival = not mine and any(" " in n.text for n in facts.names(part))
+        else:
+            mine = any(_same(fact, h) for h in held)
+            rival = not mine and any(h.kind == fact.kind and h.unit == fact.unit for h in held)
+        if mine:
+            here = max(here, share)
+        elif rival:
+            there = max(there, share)
+    return there >= NEAR and there - here >= NEARER
+
+
+def _near(fact: Fact, said: str, border: re.Pattern[str]) -> set[str]:
+    """The stems around a fact up to a border that say what it is about; none when they are too few to tell."""
+    before, behind = border.split(said[: fact.start])[-1], border.split(said[fact.end :])[0]
+    own = set(stems(fact.text))
+    words = [w for w in [*stems(before)[-AROUND:], *stems(behind)[:AROUND]] if w not in own and not w.isdigit()]
+    near = {w for w in words if not fact.unit or facts.unit_of(w) != fact.unit}
+    named = any(c.isupper() for c in before + behind)
+    return near if len(near) > 1 or (named and near) else set()

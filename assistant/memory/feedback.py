@@ -10,6 +10,7 @@ from assistant.database.engine import Database, insert_new
 from assistant.database.tables import FeedbackRow, Message, OutboxRow, Thread
 from assistant.domain import Asker, now
 from assistant.errors import InputError, NotFoundError
+from assistant.masking import mask
 
 COMMENT_CHARS = 4_000
 
@@ -48,7 +49,9 @@ async def rate(db: Database, asker: Asker, message_id: str, value: int, comment:
         row.value, row.comment, row.updated_at = value, comment, now()
         session.add(row)
         session.add(
-            OutboxRow(kind="score", subject=row.id, payload={"trace": message_id, "value": value, "comment": comment})
+            OutboxRow(
+                kind="score", subject=row.id, payload={"trace": message_id, "value": value, "comment": mask(comment)}
+            )
         )
         return row.id
 

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,26 +27,11 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from assistant.domain import NANO, Receipt
+from assistant.masking import mask
 from assistant.settings import Settings
 
 TIMEOUT_S = 5
 SCORE = "rating"
-_SECRETS = [
-    (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9_\-]{12,}"), "[key]"),
-    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "[key]"),
-    (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{30,}"), "[key]"),
-    (re.compile(r"\beyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]{5,}"), "[token]"),
-    (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"), "[iban]"),
-    (re.compile(r"\b(?:\d[ -]?){13,19}\b"), "[number]"),
-    (re.compile(r"\b[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+\b"), "[e-mail]"),
-]
-
-
-def mask(text: str) -> str:
-    """The text without keys, tokens, account numbers and addresses."""
-    for pattern, word in _SECRETS:
-        text = pattern.sub(word, text)
-    return text
 
 
 class Tracer:
@@ -152,7 +136,7 @@ class Tracer:
         for step in receipt.steps:
             until = min(end, at + timedelta(milliseconds=step.ms))
             kind = "retriever" if step.name == "retrieve" else "span"
-            attributes = {**common, Key.OBSERVATION_TYPE: kind, Key.OBSERVATION_METADATA: step.note}
+            attributes = {**common, Key.OBSERVATION_TYPE: kind, Key.OBSERVATION_METADATA: mask(step.note)}
             spans.append(self._span(receipt, step.name, (at, until), attributes, parent=root))
             at = until
         for i, attempt in enumerate(receipt.attempts):

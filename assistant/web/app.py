@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from assistant.masking import mask_logs
 from assistant.settings import Settings
 from assistant.texts import pick, section
 
@@ -197,6 +198,7 @@ async def serve(settings: Settings, *, first_index: bool = True) -> None:
     """Serve until the process is told to stop. One worker: Chainlit keeps its sockets in the process."""
     import uvicorn
 
+    mask_logs()
     config = uvicorn.Config(
         Front(settings, first_index=first_index),
         host=settings.web.host,

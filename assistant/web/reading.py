@@ -10,6 +10,8 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, Response
 from sqlmodel import select
 
+from assistant.chat.cite import without_citations
+from assistant.chat.facts import plain
 from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Receipt, Verdict
 from assistant.errors import NotFoundError
@@ -96,10 +98,19 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     ]
     view["line"] = in_words.line(stored, language)
     view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
-    view["unsupported"] = [
-        message.text[s.start : s.end] for s in stored.verification if s.verdict is Verdict.UNSUPPORTED
-    ]
+    shown_as = house.parts().settings.chat.unsupported
+    view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
+    view["unsupported_as"] = shown_as
     return view
+
+
+def _doubted(text: str, stored: Receipt) -> list[dict[str, str]]:
+    """The statements that their source does not carry: as they stand in the answer, as a person reads them, and why."""
+    return [
+        {"text": text[s.start : s.end], "plain": without_citations(plain(text[s.start : s.end])), "why": s.reason}
+        for s in stored.verification
+        if s.verdict is Verdict.UNSUPPORTED
+    ]
 
 
 async def _question(message: Message) -> str:

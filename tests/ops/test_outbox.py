@@ -11,9 +11,10 @@ from sqlalchemy import update
 from assistant.database.engine import Database
 from assistant.database.tables import OutboxRow
 from assistant.domain import Asker, now
+from assistant.masking import mask
 from assistant.memory import feedback
 from assistant.ops import outbox
-from assistant.ops.trace import Tracer, mask
+from assistant.ops.trace import Tracer
 from assistant.settings import Settings, TraceSettings
 from tests.fakes.langfuse import FakeLangfuse
 from tests.fakes.serve import serving
@@ -119,4 +120,4 @@ async def test_keys_addresses_and_account_numbers_leave_masked(
     assert langfuse.raw
     for canary in [*canaries, "ada@example.test"]:
         assert canary.encode() not in langfuse.raw
-    assert mask("call +49 421 5550 or pay 4111 1111 1111 1111") == "call +49 421 5550 or pay [number]"
+    assert mask("call +49 421 5550 or pay 4111 1111 1111 1111") == "call [phone] or pay [card]"

@@ -144,7 +144,13 @@ class FakeTurn:
             cut = shown.index("Your manager")
             checks = (
                 SentenceCheck(start=0, end=cut - 1, citations=(1,), verdict=Verdict.SUPPORTED),
-                SentenceCheck(start=cut, end=len(shown), citations=(1,), verdict=Verdict.UNSUPPORTED),
+                SentenceCheck(
+                    start=cut,
+                    end=len(shown),
+                    citations=(1,),
+                    verdict=Verdict.UNSUPPORTED,
+                    reason="its source does not say so",
+                ),
             )
         elif document == 2:
             checks = (SentenceCheck(start=0, end=len(shown), citations=(1,), verdict=Verdict.SUPPORTED),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,6 +41,28 @@ async def test_a_receipt_speaks_an_employees_words(chat: Chat, ada: httpx.AsyncC
     assert rows["Cost"] == ("1,930 tokens in, 96 out", "$0.0011")
     german = (await ada.get(f"/api/receipts/{chat.answer_id}", headers={"Accept-Language": "de"})).json()
     assert german["line"][2]["text"] == "1 Quelle · 1,4 s"
+
+
+async def test_a_statement_that_its_source_does_not_carry_is_named_with_its_reason(
+    chat: Chat, ada: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await chat.ask("days?")
+    view = (await ada.get(f"/api/receipts/{chat.answer_id}")).json()
+    sentence = "Your manager has to agree in writing."
+    assert view["unsupported"] == [{"text": f"{sentence} [1]", "plain": sentence, "why": "its source does not say so"}]
+    assert view["unsupported_as"] == "mark"
+    quiet = Site(tmp_path, chat={"unsupported": "off"})
+    try:
+        client = await quiet.signed_in("ada@demo.example")
+        other = await Chat(quiet, client).open()
+        await other.ask("days?")
+        view = (await client.get(f"/api/receipts/{other.answer_id}")).json()
+        assert view["unsupported"] == []
+        assert view["line"][1]["text"] == "1 not found in its source"
+        await other.close()
+        await client.aclose()
+    finally:
+        quiet.end()
 
 
 async def test_the_original_is_open_to_those_who_may_read_it(ada: httpx.AsyncClient, fin: httpx.AsyncClient) -> None:
