@@ -6,7 +6,7 @@ import csv
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from assistant.errors import InputError
 from assistant.index.ingest import _embed
 from assistant.index.page import Page
 from assistant.index.rerank import Reader
-from assistant.index.retrieve import DEPTH, VECTOR_SHARE, fuse, normalised, of_pieces, pieces, reranked
+from assistant.index.scoring import Recipe, stages
 from assistant.index.split import split
-from assistant.index.store import Store, Table
+from assistant.index.store import PassageVectorStore, Store, Table
 from assistant.settings import IndexSettings
 
 MEASURES = {"ndcg@10": nDCG @ 10, "recall@5": R @ 5, "recall@10": R @ 10, "recall@100": R @ 100, "mrr@10": RR @ 10}
@@ -68,7 +68,7 @@ async def evaluate(
         for done, (key, text) in enumerate(queries.items()):
             if progress:
                 progress(done, len(queries), "searching")
-            for name, scores in (await _search(table, embedder, text)).items():
+            for name, scores in (await _search(table, embedder, [(text, 1.0)], Recipe())).items():
                 runs[name][key] = {d: s for d, s in scores.items() if d != key}
     figures = {name: ir_measures.calc_aggregate(list(MEASURES.values()), qrels, run) for name, run in runs.items()}
     return {
@@ -125,17 +125,16 @@ async def _flush(table: Table, embedder: Reader, rows: list[dict[str, Any]]) -> 
     rows.clear()
 
 
-async def _search(table: Table, embedder: Reader, text: str) -> dict[str, dict[str, float]]:
+async def _search(
+    table: Table, reader: Reader, texts: Sequence[tuple[str, float]], recipe: Recipe
+) -> dict[str, dict[str, float]]:
     """Scores of documents by each kind of search; a document's is its best passage's."""
-    vectors = await embedder.embed(pieces(text))
-    by_text = await table.by_text(text, [_RULE], DEPTH)
-    by_vector = of_pieces([await table.by_vector(v, [_RULE], DEPTH) for v in vectors])
-    fused = fuse([(normalised(by_text, 0.0), 1 - VECTOR_SHARE), (normalised(by_vector), VECTOR_SHARE)])
-    hybrid, _ = await reranked(table, await embedder.asked(text), fused)
-    return {name: _by_document(s) for name, s in (("text", by_text), ("vector", by_vector), ("hybrid", hybrid))}
+    found = await stages(PassageVectorStore(table, [_RULE]), reader, texts, recipe)
+    by_kind = {"text": found.text, "vector": found.vector, "hybrid": found.final}
+    return {name: _by_document(scores) for name, scores in by_kind.items()}
 
 
-def _by_document(scores: dict[str, float]) -> dict[str, float]:
+def _by_document(scores: Mapping[str, float]) -> dict[str, float]:
     best: dict[str, float] = {}
     for key, score in scores.items():
         document = key.split("\n", 1)[0]

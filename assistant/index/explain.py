@@ -77,8 +77,8 @@ async def explain(
         question=question,
         release=found.release_id,
         stages={
-            **{name: await _hits(table, everything.stages[name]) for name in ("text", "vector", "fused")},
-            "after_rights": await _hits(table, own.stages["fused"]),
+            **{name: await _hits(table, getattr(everything.stages, name)) for name in ("text", "vector", "fused")},
+            "after_rights": await _hits(table, own.stages.fused),
             "reranked": tuple(
                 Hit(passage=p.id, document=p.document, title=p.title, place=p.place.label(), score=p.scores.fused)
                 for p in found.passages

@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,23 +21,10 @@ from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores
 from assistant.errors import NotFoundError, ParseError, ReleaseError
 from assistant.index import access, duplicates, release, rerank
+from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources import inside
 from assistant.index.store import PassageVectorStore, Store, Table
 
-# Passages scored on each side: over short lists the fused order is worse (SciFact dev .726 over 100, .732 over 500).
-DEPTH = 2_000
-VECTOR_SHARE = 0.55
-# A longer question is embedded in pieces of this many words: on 200-word scenarios (tau2_banking dev) hybrid nDCG@10 is
-# .456 so, .428 with one vector.
-PIECE_WORDS = 40
-WHOLE_WORDS = 60
-PIECES = 12
-# Passages of one document among those shown: the next document tells more than a third passage of the same one.
-OF_ONE_DOCUMENT = 2
-# The best passages are ordered once more by how well they hold each word of the question, which also tells whether one
-# answers it (docs/decisions/0004-late-interaction.md).
-RERANKED = 30
-LATE_WEIGHT = 2.2
 SURROUNDING_CHARS = 700
 
 
@@ -92,39 +78,6 @@ class Opened:
     table: Table
 
 
-def normalised(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
-    """Scores brought to 0..1. `floor` is what counts as nothing (0 for BM25), else the least of the list.
-
-    A list of one value, or of equal ones, is all 1: a lone exact hit must count.
-    """
-    if not scores:
-        return {}
-    low = min(scores.values()) if floor is None else floor
-    high = max(scores.values())
-    if high <= low:
-        return dict.fromkeys(scores, 1.0)
-    return {k: (v - low) / (high - low) for k, v in scores.items()}
-
-
-def fuse(lists: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:
-    """The weighted sum of normalised lists, over all that stand in any of them."""
-    total: Counter[str] = Counter()
-    for scores, weight in lists:
-        for key, value in scores.items():
-            total[key] += weight * value  # type: ignore[assignment]
-    return dict(total)
-
-
-async def reranked(
-    table: Table, asked: rerank.Asked, fused: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The fused scores with late interaction added to those of the best, and the best ones' own late scores."""
-    best = sorted(fused, key=lambda i: (-fused[i], i))[:RERANKED]
-    codes = await table.codes(best)
-    late = {i: rerank.score(asked, codes[i]) for i in best if i in codes}
-    return {i: value + LATE_WEIGHT * late.get(i, 0.0) for i, value in fused.items()}, late
-
-
 def passage_of(node: NodeWithScore) -> Passage:
     """The passage that a retrieved node stands for."""
     return _passage(
@@ -170,6 +123,7 @@ class Knowledge:
         self._store = store
         self._embedder = embedder
         self._embedder_of = embedder_of
+        self.recipe = Recipe()
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -211,8 +165,8 @@ class Knowledge:
     ) -> dict[int, DocumentRow]:
         return await access.allowed(session, rules, documents)
 
-    def _watch(self, stage: str, scores: Mapping[str, float]) -> None:
-        """Told of each stage of a search; for whoever explains one."""
+    def _watch(self, found: Stages) -> None:
+        """Told of the stages of a search; for whoever explains one."""
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
@@ -227,40 +181,12 @@ class Knowledge:
             rules = await self._rules(session, asker)
         store = PassageVectorStore(opened.table, rules)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
-        ms: dict[str, float] = {}
-        attempts: list[Attempt] = []
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
         comparable = opened.row.embedder == self._embedder.fingerprint
-        vectors = await self._vectors([t for t, _ in texts], ms, attempts) if comparable else [[] for _ in texts]
+        found = await stages(store, self._embedder, texts, self.recipe, comparable=comparable)
+        self._watch(found)
         began = time.monotonic()
-        depth = VectorStoreQuery(similarity_top_k=DEPTH)
-        results = await asyncio.gather(
-            *(store.aquery(replace(depth, query_str=t, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts),
-            *(store.aquery(replace(depth, query_embedding=v)) for vs in vectors for v in vs),
-        )
-        ms["search"] = _since(began)
-        began = time.monotonic()
-        listed = iter([dict(zip(r.ids or (), r.similarities or (), strict=True)) for r in results])
-        by_text = [next(listed) for _ in texts]
-        by_vector = [of_pieces([next(listed) for _ in vs]) if vs else {} for vs in vectors]
-        fused = fuse(
-            pair
-            for (_, weight), text, vector in zip(texts, by_text, by_vector, strict=True)
-            for pair in (
-                (normalised(text, 0.0), weight * (1 - VECTOR_SHARE)),
-                (normalised(vector), weight * VECTOR_SHARE),
-            )
-        )
-        self._watch("text", by_text[0])
-        self._watch("vector", by_vector[0])
-        self._watch("fused", fused)
-        ms["fuse"] = _since(began)
-        began = time.monotonic()
-        asked = " ".join(t for t, _ in reversed(texts[:2]))
-        fused, late = await reranked(opened.table, await self._embedder.asked(asked), fused)
-        self._watch("late", late)
-        order = sorted(fused, key=lambda i: (-fused[i], i))
-        nodes = {n.node_id: n for n in await store.aget_nodes(order[: k * 5 + 30])}
+        nodes = {n.node_id: n for n in await store.aget_nodes(found.order()[: k * 5 + 30])}
         async with self._db.read() as session:
             documents = await self._readable(session, rules, (n.metadata["document_id"] for n in nodes.values()))
         shown: Counter[int] = Counter()
@@ -268,49 +194,42 @@ class Knowledge:
         readable = {i: n.metadata["document_id"] for i, n in nodes.items() if n.metadata["document_id"] in documents}
         for i in duplicates.once(list(readable), {i: nodes[i].text for i in readable}, readable, documents):
             document = readable[i]
-            if shown[document] < OF_ONE_DOCUMENT:
+            if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
         passages = tuple(
             _passage(
                 {**nodes[i].metadata, "id": i, "text": nodes[i].text},
                 Scores(
-                    text=round(by_text[0].get(i, 0.0), 4),
-                    vector=round(by_vector[0].get(i, 0.0), 4),
-                    fused=round(fused[i], 4),
+                    text=round(found.text.get(i, 0.0), 4),
+                    vector=round(found.vector.get(i, 0.0), 4),
+                    fused=round(found.final[i], 4),
                 ),
             )
             for i in kept[:k]
         )
         # How well the best fit: see `decide.Calibration`.
         signals = {
-            "late": max((late[p.id] for p in passages if p.id in late), default=0.0),
+            "late": max((found.late[p.id] for p in passages if p.id in found.late), default=0.0),
             "vector": max((p.scores.vector for p in passages), default=0.0),
         }
-        ms["rerank"] = _since(began)
+        ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
-        return Found(passages, opened.row.id, signals, tuple(attempts), ms, nearest)
+        return Found(passages, opened.row.id, signals, (self._embedding(ms["embed"]),), ms, nearest)
 
-    async def _vectors(
-        self, texts: Sequence[str], ms: dict[str, float], attempts: list[Attempt]
-    ) -> list[list[list[float]]]:
-        """The vectors of each text's pieces, from one call."""
-        began = time.monotonic()
-        parts = [pieces(t) for t in texts]
-        flat = iter(await self._embedder.embed([p for ps in parts for p in ps]))
-        ms["embed"] = _since(began)
-        attempts.append(
-            Attempt(
-                feature="embed_query",
-                kind="embedding",
-                provider="local" if self._embedder.fingerprint.startswith("minilm") else "litellm",
-                model_asked=self._embedder.fingerprint,
-                model_served=self._embedder.fingerprint,
-                ms=round(ms["embed"]),
-            )
+    def _embedding(self, ms: float) -> Attempt:
+        """The ledger's row for the question's own embedding."""
+        name = self._embedder.fingerprint
+        provider = "local" if name.startswith("minilm") else "litellm"
+        return Attempt(
+            feature="embed_query",
+            kind="embedding",
+            provider=provider,
+            model_asked=name,
+            model_served=name,
+            ms=round(ms),
         )
-        return [[next(flat) for _ in ps] for ps in parts]
 
     async def passage(self, asker: Asker, passage_id: str, release_id: int | None = None) -> Shown:
         """A passage in its surroundings. Raises `NotFoundError` when it is gone or not the asker's to read."""
@@ -435,29 +354,6 @@ def _gone() -> NotFoundError:
 
 def _since(began: float) -> float:
     return round((time.monotonic() - began) * 1000, 2)
-
-
-def pieces(text: str) -> list[str]:
-    """What of a question is embedded together."""
-    words = text.split()
-    if len(words) <= WHOLE_WORDS:
-        return [text]
-    return [" ".join(words[at : at + PIECE_WORDS]) for at in range(0, len(words), PIECE_WORDS)][:PIECES]
-
-
-def of_pieces(lists: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """One score for each passage from those of a question's pieces: half their mean, half the best.
-
-    A passage that a piece's list does not reach counts there as its last one.
-    """
-    if len(lists) == 1:
-        return dict(lists[0])
-    floors = [min(scores.values(), default=0.0) for scores in lists]
-    out = {}
-    for key in set().union(*lists):
-        values = [scores.get(key, floor) for scores, floor in zip(lists, floors, strict=True)]
-        out[key] = (sum(values) / len(values) + max(values)) / 2
-    return out
 
 
 def _joined(rows: Sequence[Mapping[str, Any]], until: int, since: int) -> str:

@@ -368,6 +368,10 @@ class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
             found = await self._table.by_vector(query.query_embedding or [], self.rules, query.similarity_top_k)
         return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
 
+    async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """What `rerank.score` reads of these passages."""
+        return await self._table.codes(ids)
+
     async def aget_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[BaseNode]:
         """The passages with these ids, in their order."""
         rows = {r["id"]: r for r in await self._table.passages(node_ids or [])}

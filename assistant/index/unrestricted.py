@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from assistant.database.engine import Database
 from assistant.database.tables import AccessRule, DocumentRow
 from assistant.domain import Asker
-from assistant.index.rerank import Reader
-from assistant.index.retrieve import Found, Opened, Pinned
-from assistant.index.store import Store
+from assistant.index.retrieve import Found, Pinned
+from assistant.index.scoring import Stages
 
 
 class Watched(Pinned):
-    """Keeps what it was told of the stages of its last search."""
+    """Keeps the stages of its last search."""
 
-    def __init__(self, db: Database, store: Store, embedder: Reader, held: Opened) -> None:
-        super().__init__(db, store, embedder, held)
-        self.stages: dict[str, dict[str, float]] = {}
+    stages: Stages
 
-    def _watch(self, stage: str, scores: Mapping[str, float]) -> None:
-        self.stages[stage] = dict(scores)
+    def _watch(self, found: Stages) -> None:
+        self.stages = found
 
 
 class Unrestricted(Watched):

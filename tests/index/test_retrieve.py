@@ -12,7 +12,8 @@ from assistant.errors import NotFoundError
 from assistant.index import release
 from assistant.index.embed import MiniLM
 from assistant.index.parse import parse
-from assistant.index.retrieve import Knowledge, ThreadQuery, fuse, normalised, of_pieces, passage_of, pieces
+from assistant.index.retrieve import Knowledge, ThreadQuery, passage_of
+from assistant.index.scoring import fuse, normalised, of_pieces, pieces
 from tests.index.conftest import HashEmbedder, Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")

@@ -1,0 +1,161 @@
+"""How passages get their order: text and vectors asked apart, fused by score, the best ones read word by word."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+
+from assistant.index import rerank
+from assistant.index.store import PassageVectorStore
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What counts how much. The defaults are measured (docs/decisions/0004-late-interaction.md, `make bench-ablation`).
+
+    `depth`: passages scored on each side; over short lists the fused order is worse (SciFact dev .726 over 100, .732
+    over 500). `reranked`: how many of the best are read word by word. `of_one_document`: passages of one document among
+    those shown, for the next document tells more than a third passage of the same one.
+    """
+
+    depth: int = 2_000
+    vector_share: float = 0.55
+    reranked: int = 30
+    late_weight: float = 2.2
+    of_one_document: int = 2
+
+
+# A longer question is embedded in pieces of this many words: on 200-word scenarios (tau2_banking dev) hybrid nDCG@10 is
+# .456 so, .428 with one vector.
+PIECE_WORDS = 40
+WHOLE_WORDS = 60
+PIECES = 12
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What each step of a search gave, scores by passage id; `ms` is how long it took.
+
+    `text` is BM25 and `vector` cosine similarity for the question itself, `fused` the normalised sum over it and its
+    thread, `late` the late interaction of the best, `final` what orders the list.
+    """
+
+    text: Mapping[str, float]
+    vector: Mapping[str, float]
+    fused: Mapping[str, float]
+    late: Mapping[str, float]
+    final: Mapping[str, float]
+    ms: Mapping[str, float]
+
+    def order(self) -> list[str]:
+        """The ids, best first."""
+        return sorted(self.final, key=lambda i: (-self.final[i], i))
+
+
+async def stages(
+    store: PassageVectorStore,
+    reader: rerank.Reader,
+    texts: Sequence[tuple[str, float]],
+    recipe: Recipe,
+    *,
+    comparable: bool = True,
+) -> Stages:
+    """Search for the first of `texts`; the others are of its thread, and add their scores with their weights.
+
+    Where the store's vectors are of another model (`comparable` is false) the text alone is searched.
+    """
+    ms: dict[str, float] = {}
+    clock = time.monotonic()
+
+    def lap(name: str) -> None:
+        nonlocal clock
+        ms[name] = round((time.monotonic() - clock) * 1000, 2)
+        clock = time.monotonic()
+
+    asked = " ".join(t for t, _ in reversed(texts[:2]))
+    words, vectors = await asyncio.gather(
+        reader.asked(asked), _vectors(reader, [t for t, _ in texts] if comparable else [])
+    )
+    vectors = vectors or [[] for _ in texts]
+    lap("embed")
+    depth = VectorStoreQuery(similarity_top_k=recipe.depth)
+    results = await asyncio.gather(
+        *(store.aquery(replace(depth, query_str=t, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts),
+        *(store.aquery(replace(depth, query_embedding=v)) for vs in vectors for v in vs),
+    )
+    lap("search")
+    listed = iter([dict(zip(r.ids or (), r.similarities or (), strict=True)) for r in results])
+    by_text = [next(listed) for _ in texts]
+    by_vector = [of_pieces([next(listed) for _ in vs]) if vs else {} for vs in vectors]
+    fused = fuse(
+        pair
+        for (_, weight), text, vector in zip(texts, by_text, by_vector, strict=True)
+        for pair in (
+            (normalised(text, 0.0), weight * (1 - recipe.vector_share)),
+            (normalised(vector), weight * recipe.vector_share),
+        )
+    )
+    lap("fuse")
+    best = sorted(fused, key=lambda i: (-fused[i], i))[: recipe.reranked]
+    late = {i: rerank.score(words, codes) for i, codes in (await store.codes(best)).items()}
+    final = {i: value + recipe.late_weight * late.get(i, 0.0) for i, value in fused.items()}
+    lap("rerank")
+    return Stages(by_text[0], by_vector[0], fused, late, final, ms)
+
+
+async def _vectors(reader: rerank.Reader, texts: Sequence[str]) -> list[list[list[float]]]:
+    """The vectors of each text's pieces, from one call."""
+    parts = [pieces(t) for t in texts]
+    flat = iter(await reader.embed([p for ps in parts for p in ps])) if parts else iter(())
+    return [[next(flat) for _ in ps] for ps in parts]
+
+
+def normalised(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
+    """Scores brought to 0..1. `floor` is what counts as nothing (0 for BM25), else the least of the list.
+
+    A list of one value, or of equal ones, is all 1: a lone exact hit must count.
+    """
+    if not scores:
+        return {}
+    low = min(scores.values()) if floor is None else floor
+    high = max(scores.values())
+    if high <= low:
+        return dict.fromkeys(scores, 1.0)
+    return {k: (v - low) / (high - low) for k, v in scores.items()}
+
+
+def fuse(lists: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]:
+    """The weighted sum of normalised lists, over all that stand in any of them."""
+    total: Counter[str] = Counter()
+    for scores, weight in lists:
+        for key, value in scores.items():
+            total[key] += weight * value  # type: ignore[assignment]
+    return dict(total)
+
+
+def pieces(text: str) -> list[str]:
+    """What of a question is embedded together."""
+    words = text.split()
+    if len(words) <= WHOLE_WORDS:
+        return [text]
+    return [" ".join(words[at : at + PIECE_WORDS]) for at in range(0, len(words), PIECE_WORDS)][:PIECES]
+
+
+def of_pieces(lists: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """One score for each passage from those of a question's pieces: half their mean, half the best.
+
+    A passage that a piece's list does not reach counts there as its last one.
+    """
+    if len(lists) == 1:
+        return dict(lists[0])
+    floors = [min(scores.values(), default=0.0) for scores in lists]
+    out = {}
+    for key in set().union(*lists):
+        values = [scores.get(key, floor) for scores, floor in zip(lists, floors, strict=True)]
+        out[key] = (sum(values) / len(values) + max(values)) / 2
+    return out
