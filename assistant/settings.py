@@ -204,7 +204,7 @@ class ChatSettings(Section):
     window_turns: int = Field(default=6, ge=0, le=50, description="how many earlier turns a question is read with")
     question_chars: int = Field(default=4_000, ge=100, le=100_000, description="characters a question has at most")
     weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(
-        default=0.6, description="how much the question before counts in the search for a follow-up"
+        default=0.4, description="how much the turn before, question and answer, counts in the search for a follow-up"
     )
     answer_threshold: Fraction | None = Field(
         default=None, description="evidence from which a question is answered, 0 to 1; left out: the measured value"

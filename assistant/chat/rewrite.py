@@ -18,8 +18,6 @@ from assistant.memory.threads import PastTurn
 LIMIT_S = 4.0
 # Enough of an answer to say what it was about; the rest only dilutes the search.
 ANSWER_CHARS = 600
-# How much the answer before counts beside its question.
-ANSWER_SHARE = 0.7
 
 
 class _Rewritten(BaseModel):
@@ -51,7 +49,7 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
     last = window[-1]
     before = [(last.question, weight)]
     if last.answer:
-        before.append((last.answer[:ANSWER_CHARS], weight * ANSWER_SHARE))
+        before.append((last.answer[:ANSWER_CHARS], weight))
     return Search(question, tuple(before), note="searched with the turn before")
 
 

@@ -6,7 +6,9 @@ import csv
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,29 +55,58 @@ def _judgements(path: Path) -> dict[str, dict[str, int]]:
     return dict(qrels)
 
 
-async def evaluate(
-    folder: Path, split_name: str, embedder: Reader, settings: IndexSettings, progress: Progress | None = None
-) -> dict[str, Any]:
-    """nDCG, recall and MRR of text, vector and hybrid search over a release made for it and thrown away."""
+@dataclass
+class Collection:
+    """A judged collection, indexed into a release of its own."""
+
+    table: Table
+    reader: Reader
+    documents: int
+    qrels: dict[str, dict[str, int]]
+    queries: dict[str, dict[str, Any]]
+
+    async def run(
+        self, texts_of: Callable[[dict[str, Any]], Sequence[tuple[str, float]]], recipe: Recipe
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        """Scores of documents for every judged query, by kind of search; `texts_of` says what is searched for it."""
+        runs: dict[str, dict[str, dict[str, float]]] = {"text": {}, "vector": {}, "hybrid": {}}
+        for key, query in self.queries.items():
+            for name, scores in (await _search(self.table, self.reader, texts_of(query), recipe)).items():
+                runs[name][key] = {d: s for d, s in scores.items() if d != key}
+        return runs
+
+    def figures(self, run: dict[str, dict[str, float]], measures: Mapping[str, Any] = MEASURES) -> dict[str, float]:
+        """The measures of one kind of search."""
+        found = ir_measures.calc_aggregate(list(measures.values()), self.qrels, run)
+        return {k: round(found[m], 4) for k, m in measures.items()}
+
+
+@asynccontextmanager
+async def collection(
+    folder: Path, split_name: str, reader: Reader, settings: IndexSettings, progress: Progress | None = None
+) -> AsyncIterator[Collection]:
+    """A folder in the BEIR layout, indexed by the code that indexes for people, and thrown away at the end."""
     qrels = _judgements(folder / "qrels" / f"{split_name}.tsv")
-    queries = {str(q["_id"]): str(q["text"]) for q in _lines(folder / "queries.jsonl") if str(q["_id"]) in qrels}
+    queries = {str(q["_id"]): q for q in _lines(folder / "queries.jsonl") if str(q["_id"]) in qrels}
     with tempfile.TemporaryDirectory() as scratch:
         store = Store(scratch)
-        dimension = embedder.dimension or len((await embedder.embed(["dimension"]))[0])
+        dimension = reader.dimension or len((await reader.embed(["dimension"]))[0])
         table = await store.create("corpus", dimension)
-        documents = await _fill(table, folder, embedder, settings, progress)
-        runs: dict[str, dict[str, dict[str, float]]] = {"text": {}, "vector": {}, "hybrid": {}}
-        for done, (key, text) in enumerate(queries.items()):
-            if progress:
-                progress(done, len(queries), "searching")
-            for name, scores in (await _search(table, embedder, [(text, 1.0)], Recipe())).items():
-                runs[name][key] = {d: s for d, s in scores.items() if d != key}
-    figures = {name: ir_measures.calc_aggregate(list(MEASURES.values()), qrels, run) for name, run in runs.items()}
-    return {
-        "documents": documents,
-        "queries": len(queries),
-        **{name: {k: round(found[m], 4) for k, m in MEASURES.items()} for name, found in figures.items()},
-    }
+        documents = await _fill(table, folder, reader, settings, progress)
+        yield Collection(table, reader, documents, qrels, queries)
+
+
+async def evaluate(
+    folder: Path, split_name: str, reader: Reader, settings: IndexSettings, progress: Progress | None = None
+) -> dict[str, Any]:
+    """nDCG, recall and MRR of text, vector and hybrid search over a collection."""
+    async with collection(folder, split_name, reader, settings, progress) as judged:
+        runs = await judged.run(lambda query: [(str(query["text"]), 1.0)], Recipe())
+        return {
+            "documents": judged.documents,
+            "queries": len(judged.queries),
+            **{name: judged.figures(run) for name, run in runs.items()},
+        }
 
 
 async def _fill(
