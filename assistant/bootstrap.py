@@ -186,7 +186,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
 
 
 def _add_answering(built: Parts, embedder: Reader) -> None:
-    from assistant.chat import guard, prompts
+    from assistant.chat import decide, guard, prompts
     from assistant.chat.engine import Services
     from assistant.chat.models import Models
     from assistant.chat.turns import Turns
@@ -201,6 +201,7 @@ def _add_answering(built: Parts, embedder: Reader) -> None:
         rate=guard.RateLimit(settings.chat.questions_per_minute),
         # The last part tells it from a former process of the same number.
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        calibration=decide.calibration(calibration_file(settings), embedder.fingerprint),
     )
     built.turns = Turns(built.services)
 
@@ -414,60 +415,111 @@ async def evaluate_retrieval(
     return await evaluate(folder, split, _embedder(settings), settings.index, progress)
 
 
-async def evaluate_answers(
-    settings: Settings, cases: Path | None, documents: Path | None, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Run cases through the pipeline on an index made for it; the installation itself is not touched."""
-    from assistant.memory import people
-    from assistant.ops import cases as case_files
-    from assistant.ops import evaluate
+def _cases(settings: Settings, named: Path | None) -> list[Case]:
+    """The cases of a file, or the installation's own."""
+    from assistant.ops import cases
 
-    chosen = [cases] if cases else [f for f in (settings.cases, settings.data / "cases.jsonl") if f and f.is_file()]
-    if not chosen:
+    files = [named] if named else [f for f in (settings.cases, settings.data / "cases.jsonl") if f and f.is_file()]
+    if not files:
         raise InputError("There are no cases.", "Name a case file, or set `cases` in assistant.toml.")
-    read = [c for file in chosen for c in case_files.read(file)]
+    return [c for file in files for c in cases.read(file)]
+
+
+@dataclass
+class Trial:
+    """An installation made for cases, indexed from the documents in question; the real one is not touched."""
+
+    parts: Parts
+    askers: dict[str, Asker]
+
+    async def asker(self, case: Case) -> Asker:
+        from assistant.memory import people
+
+        email = case.asked_as or _SOMEBODY
+        if email not in self.askers:
+            known = await people.by_email(self.parts.db, email)
+            self.askers[email] = people.asker_of(known or await people.add(self.parts.db, email))
+        return self.askers[email]
+
+    async def ask(self, case: Case) -> Answer:
+        """The answer to the last of the case's turns, asked in a new thread."""
+        asker, thread = await self.asker(case), str(uuid4())
+        for question in case.turns[:-1]:
+            await self.parts.answer(asker, question, thread)
+        return await self.parts.answer(asker, case.turns[-1], thread)
+
+    async def resolves(self, case: Case, answer: Answer) -> list[bool]:
+        """For each citation whether it opens on the very text it quotes."""
+        asker, found = await self.asker(case), []
+        for citation in answer.citations:
+            try:
+                shown = await self.parts.knowledge.passage(asker, citation.passage, answer.receipt.release)
+                found.append(shown.passage.text == citation.quote)
+            except AssistantError:
+                found.append(False)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def trial(settings: Settings, documents: Path | None, progress: Progress | None = None) -> AsyncIterator[Trial]:
+    """Index the documents, or the installation's sources, into a scratch folder and open what answers from them."""
     with tempfile.TemporaryDirectory() as scratch:
-        quick = settings.chat.model_copy(update={"questions_per_minute": 10_000})
         own = settings.model_copy(
             update={
                 "data": Path(scratch),
-                "chat": quick,
+                "chat": settings.chat.model_copy(update={"questions_per_minute": 10_000}),
                 "database": settings.database.model_copy(update={"url": ""}),
                 "index": settings.index.model_copy(update={"uri": ""}),
+                "sources": settings.sources if documents is None else [_ad_hoc(documents, settings)],
             }
         )
-        if documents is not None:
-            own = own.model_copy(update={"sources": [_ad_hoc(documents, settings)]})
         await sync(own, [], "evaluation", progress)
         async with parts(own) as built:
-            if await people.by_email(built.db, _SOMEBODY) is None:
-                await people.add(built.db, _SOMEBODY)
-            askers: dict[str, Asker] = {}
+            yield Trial(built, {})
 
-            async def asker_of(case: Case) -> Asker:
-                email = case.asked_as or _SOMEBODY
-                if email not in askers:
-                    known = await people.by_email(built.db, email)
-                    askers[email] = people.asker_of(known or await people.add(built.db, email))
-                return askers[email]
 
-            async def ask(case: Case) -> Answer:
-                asker, thread = await asker_of(case), str(uuid4())
-                for question in case.turns[:-1]:
-                    await built.answer(asker, question, thread)
-                return await built.answer(asker, case.turns[-1], thread)
+async def evaluate_answers(
+    settings: Settings, cases: Path | None, documents: Path | None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run cases through the pipeline that answers people; see `ops.evaluate.answers`."""
+    from assistant.ops import evaluate
 
-            async def resolves(case: Case, answer: Answer) -> list[bool]:
-                asker, found = await asker_of(case), []
-                for citation in answer.citations:
-                    try:
-                        shown = await built.knowledge.passage(asker, citation.passage, answer.receipt.release)
-                        found.append(shown.passage.text == citation.quote)
-                    except AssistantError:
-                        found.append(False)
-                return found
+    read = _cases(settings, cases)
+    async with trial(settings, documents, progress) as tried:
+        return await evaluate.answers(read, tried.ask, tried.resolves, progress)
 
-            return await evaluate.answers(read, ask, resolves, progress)
+
+async def calibrate(
+    settings: Settings,
+    cases: Path | None,
+    documents: Path | None,
+    foreign: Path | None,
+    declined_wrong: float,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fit the decision to answer on cases, and on questions of another company as ones to decline.
+
+    The result can be written to `calibration_file`; see `ops.calibrate.calibrate` for what it holds.
+    """
+    from assistant.ops.calibrate import Judged
+    from assistant.ops.calibrate import calibrate as fit
+
+    others = _cases(settings, foreign) if foreign else []
+    asked = [(c, bool(c.doc)) for c in _cases(settings, cases)]
+    asked += [(c.model_copy(update={"asked_as": None}), False) for c in others]
+    rows = []
+    async with trial(settings, documents, progress) as tried:
+        for done, (case, answerable) in enumerate(asked):
+            if progress:
+                progress(done, len(asked), case.id)
+            answer = await tried.ask(case)
+            rows.append(Judged(case.id, answer.receipt.decision.signals, answerable))
+    return {**fit(rows, declined_wrong), "embedder": _embedder(settings).fingerprint}
+
+
+def calibration_file(settings: Settings) -> Path:
+    """Where an installation keeps its own calibration."""
+    return settings.data / "calibration.json"
 
 
 _SOMEBODY = "somebody@evaluation.invalid"

@@ -548,6 +548,40 @@ def eval_answers(
         _table([{"kind": kind, **row} for kind, row in result["kinds"].items()])
 
 
+@eval_app.command("calibrate")
+def eval_calibrate(
+    cases: Annotated[Path | None, typer.Argument(help="A case file; default: the installation's own cases.")] = None,
+    documents: Annotated[Path | None, typer.Option(help="Folder to index for it; default: the sources.")] = None,
+    foreign: Annotated[Path | None, typer.Option(help="Cases of another company, all to be declined.")] = None,
+    declined_wrong: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of answerable ones to lose.")] = 0.1,
+    write: Annotated[bool, typer.Option(help="Use the result from the next start on.")] = False,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Fit when to answer, and when to decline, on cases; the figures are of cases it was not fitted on."""
+    settings = load(config, data)
+
+    async def job() -> tuple[dict[str, Any], Path]:
+        from assistant import bootstrap
+
+        with _Bar() as bar:
+            found = await bootstrap.calibrate(settings, cases, documents, foreign, declined_wrong, bar)
+        return found, bootstrap.calibration_file(settings)
+
+    result, file = _run(job())
+    if write:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    if as_json:
+        _print_json(result)
+        return
+    _table([{k: v for k, v in result.items() if k not in {"curve", "weights", "embedder"}}])
+    _table(result["curve"])
+    if write:
+        out.print(f"Written to {file}; it counts from the next start on.", markup=False)
+
+
 @eval_app.command("gate")
 def eval_gate(
     floor: Annotated[Path, typer.Option(help="Least values, by kind of case.")] = Path("data/demo/floor.toml"),

@@ -1,0 +1,67 @@
+"""Each stage of retrieval on and off, quality beside milliseconds: `make bench-ablation DATA=folder`.
+
+`DATA` holds `qa.jsonl` and `files/`; without it the demo's questions and documents are taken. A follow-up is searched
+with the question before it. Milliseconds are the median of a whole search on this machine; read them as ratios.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from assistant import bootstrap
+from assistant.index.scoring import Recipe
+from assistant.ops import cases as case_files
+from assistant.settings import PROJECT, load
+
+WHOLE = Recipe()
+ROWS = {
+    "all": (WHOLE, True),
+    "without late interaction": (replace(WHOLE, late_weight=0.0, reranked=0), True),
+    "without vectors": (replace(WHOLE, vector_share=0.0), True),
+    "without text": (replace(WHOLE, vector_share=1.0), True),
+    "text alone": (replace(WHOLE, vector_share=0.0, late_weight=0.0, reranked=0), True),
+    "vectors alone": (replace(WHOLE, vector_share=1.0, late_weight=0.0, reranked=0), True),
+    "any number of passages of a document": (replace(WHOLE, of_one_document=99), True),
+    "without the thread": (WHOLE, False),
+}
+
+
+async def main() -> None:
+    folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
+    settings = load(PROJECT / "assistant.toml")
+    cases = case_files.read(folder / "qa.jsonl" if folder else PROJECT / "data/demo/questions.jsonl")
+    rows = []
+    async with bootstrap.trial(settings, folder / "files" if folder else None) as tried:
+        knowledge = tried.parts.knowledge
+        for name, (recipe, with_thread) in ROWS.items():
+            knowledge.recipe = recipe
+            hits: dict[str, list[tuple[bool, bool]]] = {}
+            taken = []
+            for case in (c for c in cases if c.doc):
+                before = [(t, settings.chat.weight_before) for t in case.turns[-2:-1]] if with_thread else []
+                asker, began = await tried.asker(case), time.monotonic()
+                found = await knowledge.search(asker, case.turns[-1], settings.chat.passages, before)
+                taken.append((time.monotonic() - began) * 1000)
+                documents, expected = list(dict.fromkeys(p.document for p in found.passages)), {case.doc, *case.also}
+                hit = bool(expected & set(documents[:1])), bool(expected & set(documents[:5]))
+                hits.setdefault(case.kind, []).append(hit)
+            rows.append({"stage": name, **_figures(hits), "ms_p50": round(statistics.median(taken), 1)})
+    print(json.dumps({"rows": rows}))  # noqa: T201 - the bench's result
+
+
+def _figures(hits: dict[str, list[tuple[bool, bool]]]) -> dict[str, Any]:
+    return {
+        kind: {"hit@1": round(statistics.mean(a for a, _ in h), 3), "hit@5": round(statistics.mean(b for _, b in h), 3)}
+        for kind, h in sorted(hits.items())
+    }
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

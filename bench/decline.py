@@ -1,0 +1,32 @@
+"""What is declined, rightly and wrongly: `make bench-decline DATA=folder`.
+
+`DATA` holds `qa.jsonl` and `files/`; without it the demo's questions and documents are taken. `FOREIGN` is a case file
+of another company, whose questions must be declined; with `DATA` the demo's. The shares come from ten-fold
+cross-validation at `WRONG=0.1` of the answerable ones declined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from assistant import bootstrap
+from assistant.settings import PROJECT, load
+
+DEMO = PROJECT / "data/demo/questions.jsonl"
+
+
+async def main() -> None:
+    folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
+    foreign = Path(os.environ["FOREIGN"]) if os.environ.get("FOREIGN") else (DEMO if folder else None)
+    cases, documents = (folder / "qa.jsonl", folder / "files") if folder else (DEMO, None)
+    found = await bootstrap.calibrate(
+        load(PROJECT / "assistant.toml"), cases, documents, foreign, float(os.environ.get("WRONG", "0.1"))
+    )
+    print(json.dumps(found))  # noqa: T201 - the bench's result
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
