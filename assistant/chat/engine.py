@@ -289,7 +289,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def summarise(self) -> None:
         """After the turn: bring the summary of a long thread up to date, where there is a model to write it."""
         if self.answer is not None:
-            s = self._s
             await summary.keep_up(
                 self._s.db,
                 self._asker,

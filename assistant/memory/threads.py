@@ -199,6 +199,16 @@ async def show_version(db: Database, asker: Asker, answer_id: str) -> str:
         return thread.id
 
 
+async def versions_of(db: Database, asker: Asker, answer_id: str) -> list[str]:
+    """The ids of all versions of an answer of one's own, in the order made; empty where it is the only one."""
+    async with db.read() as session:
+        found = (await session.exec(select(Message.thread_id).where(Message.id == answer_id))).first()
+        thread = await own(session, asker, found or "")
+        columns = select(Message.id, Message.parent_id, Message.role).where(Message.thread_id == thread.id)
+        rows = [_Node(*row) for row in (await session.exec(columns.order_by(col(Message.seq)))).all()]
+    return versions(rows).get(answer_id, [])
+
+
 async def delete(db: Database, asker: Asker, thread_id: str) -> None:
     """Hide a thread at once from everybody. `restore` brings it back until it is erased."""
     async with db.write() as session:
