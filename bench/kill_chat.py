@@ -14,7 +14,9 @@ import contextlib
 import json
 import os
 import random
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +30,7 @@ import httpx
 
 from bench.chainlit_client import Person
 from bench.load import PASSWORD, QUESTIONS, accounts, settings_file
-from bench.processes import ASSISTANT, free_port, python, running, wait_for
+from bench.processes import ROOT, free_port, python, running, wait_for
 
 PEOPLE = 4
 # An answer of the fake model takes 1.5 s after some tenths for the search.
@@ -47,10 +49,18 @@ class Watcher(Person):
     question: str = ""
     answer: str = ""
     ended: bool = False
-    last: dict[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(self.base, self.email, PASSWORD)
+
+    async def _sign_in(self) -> None:
+        # A session outlives the server; signing in anew each time would only cost time.
+        if self.cookies:
+            self._http.cookie_jar.update_cookies(self.cookies)
+            return
+        await super()._sign_in()
+        self.cookies = {c.key: c.value for c in self._http.cookie_jar}
 
     async def begin(self, question: str) -> None:
         """Send a question; what comes back is noted as it comes."""
@@ -75,8 +85,7 @@ async def looks(base: str, person: Watcher, counts: Counter[str], problems: list
         return  # nothing had been said to them yet
     counts["messages"] += 1
     headers = {"Origin": base}
-    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as client:
-        await client.post("/chat/login", data={"username": person.email, "password": PASSWORD})
+    async with httpx.AsyncClient(base_url=base, headers=headers, cookies=person.cookies, timeout=60) as client:
         thread = (await client.get(f"/chat/project/thread/{person.thread}")).json()
         steps = {s["id"]: s for s in thread.get("steps", [])}
         if steps.get(person.asked, {}).get("output") != person.question:
@@ -114,16 +123,16 @@ async def _whole(client: httpx.AsyncClient, answer: str) -> bool:
     return False
 
 
-async def attack(base: str, server: Any, rng: random.Random) -> list[Watcher]:
+async def attack(base: str, server: int, rng: random.Random, kept: dict[int, dict[str, str]]) -> list[Watcher]:
     """Everybody asks, and the server dies at a random moment of it."""
-    watchers = [Watcher(base, f"bench{i}@example.test") for i in range(PEOPLE)]
+    watchers = [Watcher(base, f"bench{i}@example.test", cookies=kept.get(i, {})) for i in range(PEOPLE)]
+    began = time.monotonic()
     await asyncio.gather(*(w.open() for w in watchers))
+    kept.update({i: w.cookies for i, w in enumerate(watchers)})
+    sys.stderr.write(f"opened {time.monotonic()-began:.1f}\n")
     await asyncio.gather(*(w.begin(f"{rng.choice(QUESTIONS)} nonce-{uuid.uuid4().hex[:8]}") for w in watchers))
     await asyncio.sleep(rng.uniform(0.0, LATEST_KILL_S))
-    for process in [*server.children(recursive=True), server]:
-        with contextlib.suppress(Exception):
-            process.kill()
-    server.wait(30)
+    os.kill(server, signal.SIGKILL)
     for watcher in watchers:
         with contextlib.suppress(Exception):
             await watcher.close()
@@ -136,20 +145,38 @@ def _streaming(data: Path) -> int:
         return int(found[0])
 
 
+def _start(starter: subprocess.Popen[str]) -> int:
+    assert starter.stdin is not None
+    assert starter.stdout is not None
+    starter.stdin.write("\n")
+    starter.stdin.flush()
+    return int(starter.stdout.readline())
+
+
 async def kill(runs: int, seed: int = 1, told: Any = lambda *_: None) -> dict[str, Any]:
     """Kill the server `runs` times; the counts, and under `problems` what was not as it should be."""
     rng, counts, problems = random.Random(seed), Counter[str](), list[str]()
+    kept: dict[int, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, port = free_port(), free_port()
         base, data = f"http://127.0.0.1:{port}", folder / "data"
         config = settings_file(folder, model)
-        command = [ASSISTANT, "serve", "--config", config, "--data", data, "--port", str(port)]
+        command = python("bench.forked_server", str(config), str(data), str(port))
         watchers: list[Watcher] = []
-        with running(*python("bench.fake_model", str(model))):
-            for run in range(runs + 1):
-                with running(*command) as server:
-                    wait_for(f"{base}/health/ready", READY_S)
+        with (
+            running(*python("bench.fake_model", str(model))),
+            subprocess.Popen(
+                command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as starter,
+        ):
+            server = 0
+            try:
+                for run in range(runs + 1):
+                    t = time.monotonic()
+                    server = await asyncio.to_thread(_start, starter)
+                    await asyncio.to_thread(wait_for, f"{base}/health/ready", READY_S)
+                    sys.stderr.write(f"ready {time.monotonic()-t:.1f}\n")
                     if run == 0:
                         await accounts(config, data, PEOPLE)
                     if unmarked := _streaming(data):
@@ -157,8 +184,12 @@ async def kill(runs: int, seed: int = 1, told: Any = lambda *_: None) -> dict[st
                         problems.append(f"{unmarked} answers that nobody writes are not marked")
                     await asyncio.gather(*(looks(base, w, counts, problems) for w in watchers))
                     if run < runs:
-                        watchers = await attack(base, server, rng)
-                told(run, counts, problems)
+                        watchers = await attack(base, server, rng, kept)
+                    told(run, counts, problems)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(server, signal.SIGKILL) if server else None
+                starter.kill()
     figures = {k: counts[k] for k in ("messages", "lost", "cut", "marked")}
     return {"runs": runs, **figures, "problems": problems[:5]}
 

@@ -21,12 +21,13 @@ N = TypeVar("N", bound=Node)
 def path(messages: Sequence[N], leaf_id: str | None) -> list[N]:
     """From the first message to the leaf, or to the newest where none is named. `messages` are in the order made."""
     by_id = {m.id: m for m in messages}
-    at = by_id.get(leaf_id or "") or (messages[-1] if messages else None)
+    start = leaf_id if leaf_id in by_id else messages[-1].id if messages else None
+    # Taken out one by one, so that no ring of parents can hold us.
+    at = by_id.pop(start or "", None)
     found: list[N] = []
     while at is not None:
         found.append(at)
-        parent = by_id.pop(at.parent_id or "", None)  # taken out, so that no ring of parents can hold us
-        at = parent
+        at = by_id.pop(at.parent_id or "", None)
     return found[::-1]
 
 
