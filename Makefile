@@ -10,7 +10,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION = 1
 # Bytecode is what makes the second start fast.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check install install-test lock gate browser format $(addprefix bench-,start load index messy)
+.PHONY: run test check install install-test lock gate browser format $(addprefix bench-,start load index messy kill-chat)
 
 run: install
 	@exec $(BIN)/assistant serve $(ARGS)
@@ -62,5 +62,5 @@ gate: install
 	$(BIN)/assistant eval gate $(ARGS)
 
 # Figures: each prints one JSON object as its last line; see bench/README.md.
-bench-start bench-load bench-index bench-messy: bench-%: install-test
-	@$(BIN)/python -m bench.$*
+bench-start bench-load bench-index bench-messy bench-kill-chat: bench-%: install-test
+	@$(BIN)/python -m bench.$(subst -,_,$*)
