@@ -227,6 +227,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
+            jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
         ]
         if tracer is not None and tracer.on:

@@ -41,16 +41,37 @@
     return asking;
   };
 
-  const adminLink = () => {
+  const links = () => {
     const header = document.getElementById("header");
-    if (!me?.admin || !header || document.getElementById("admin-link")) return;
-    header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
+    if (!me || !header || document.getElementById("me-link")) return;
+    if (me.admin) header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
+    header.lastElementChild?.prepend(el("a", { id: "me-link", href: "/me" }, me.words.me));
+  };
+
+  const post = async (address) => {
+    const answer = await fetch(address, { method: "POST", headers: { Accept: "application/json" } });
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(body.detail || "");
+    return body;
+  };
+
+  // Another version stands in another branch of the talk, or is only being written: the page is read anew.
+  const turnTo = async (address, button) => {
+    button.disabled = true;
+    try {
+      const { thread } = await post(address);
+      location.assign(`${CHAT}/thread/${thread}`);
+    } catch (error) {
+      button.disabled = false;
+      button.after(el("span", { class: "tone-warn", role: "alert" }, ` ${error.message}`));
+    }
   };
 
   // Chainlit's icons have no names; a screen reader needs them. Attributes only: React keeps what it does not know.
   const NAMES = {
     "#sidebar-trigger-button": "sidebar", "#search-chats-button": "search", "#new-chat-button": "new_chat", "#chat-submit": "send",
     "#stop-button": "stop", "#theme-toggle": "theme", "#user-nav-button": "account", "#thread-options": "options",
+    ".edit-message": "edit",
     ".positive-feedback-off, .positive-feedback-on": "good", ".negative-feedback-off, .negative-feedback-on": "bad",
     "#chat-input": "input", "[id^=scroll-to-bottom]": "down",
   };
@@ -129,8 +150,17 @@
     const out = [];
     const line = el("p", { class: "foot-line" });
     for (const part of view.line || []) line.append(el("span", { class: `tone-${part.tone}` }, part.text));
-    if (view.ask_again) {
-      line.append(el("button", { type: "button", class: "quiet", onclick: () => askAgain(view.ask_again) }, me.words.ask_again));
+    if (view.state !== "streaming") {
+      const again = view.ask_again ? me.words.ask_again : me.words.again;
+      line.append(el("button", { type: "button", class: "quiet again", onclick: (e) => turnTo(`/api/answers/${encodeURIComponent(id)}/again`, e.target) }, again));
+    }
+    const all = view.versions || [];
+    if (all.length > 1) {
+      const at = all.indexOf(id);
+      const step = (to, word, sign) => el("button", { type: "button", class: "quiet", "aria-label": word, disabled: !all[to],
+        onclick: (e) => turnTo(`/api/answers/${encodeURIComponent(all[to])}/show`, e.target) }, sign);
+      line.append(el("span", { class: "versions" }, step(at - 1, me.words.version_before, "‹"),
+        me.words.version.replace("{n}", at + 1).replace("{all}", all.length), step(at + 1, me.words.version_after, "›")));
     }
     if (line.childNodes.length) out.push(line);
     if (view.unsupported?.length) {
@@ -192,17 +222,6 @@
     }
     doubts.set(id, ranges);
     CSS.highlights.set(view.unsupported_as === "strike" ? "struck" : "unsupported", new Highlight(...[...doubts.values()].flat()));
-  };
-
-  const askAgain = (question) => {
-    const input = document.getElementById("chat-input");
-    if (!input) return;
-    // React listens to the setter of the element's own class.
-    const set = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(input), "value")?.set;
-    set?.call(input, question);
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    input.focus();
-    setTimeout(() => document.getElementById("chat-submit")?.click(), 50);
   };
 
   // ---- the panel ---------------------------------------------------------------------------------------------------
@@ -295,7 +314,7 @@
   const schedule = () => {
     planned ||= requestAnimationFrame(() => {
       planned = 0;
-      adminLink();
+      links();
       nameThings();
       for (const step of steps()) {
         if (!step.dataset.watched) {

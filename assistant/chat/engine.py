@@ -16,7 +16,7 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import decide, evidence, guard, rewrite, route, verify
+from assistant.chat import decide, evidence, guard, recall, rewrite, route, summary, verify
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
@@ -76,9 +76,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.answer: Answer | None = None
         self._stored = False
 
-    async def turn(self, text: str, question_id: str, answer_id: str) -> AsyncIterator[Event]:
+    async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
 
+        A question `beside` another is a new version of it; one that is stored already is answered once more.
         Raises `AssistantError` only before that: the thread is somebody else's, or the database is not there.
         """
         record = Record(answer_id, self._thread_id, asked=text[: self._s.settings.chat.question_chars])
@@ -88,17 +89,17 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         found: Found | None = None
         try:
             with record.step("open"):
-                await self._open(text, question_id, answer_id)
+                await self._open(text, question_id, answer_id, beside)
             question = self._guard(text, record)
-            if (reply := route.small_talk(question, self._language, self._s.settings.company)) is not None:
+            if (reply := await self._without_search(question)) is not None:
                 record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
                 shown.append(reply)
                 yield Delta(text=reply)
                 outcome = "complete"
             else:
-                window = await self._recall(question_id, record)
+                context = await self._recall(question_id, record)
                 yield Stage(name="search")
-                search = await self._rewrite(question, window, record)
+                search = await self._rewrite(question, context.window, record)
                 # What a follow-up leaves out, its rewriting says.
                 guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
                 found = await self._retrieve(search, record)
@@ -109,7 +110,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     yield Delta(text=reply)
                 else:
                     yield Stage(name="write")
-                    async for event in self._generate(search, found, window, record, shown):
+                    async for event in self._generate(search, found, context, record, shown):
                         yield event
                     yield Stage(name="check")
                     await self._verify("".join(shown), found, record)
@@ -133,9 +134,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 self.answer = await asyncio.shield(self._close("".join(shown), found, record, outcome))
         yield Final(answer=self.answer)
 
-    async def _open(self, text: str, question_id: str, answer_id: str) -> None:
+    async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
         self._stored = False
-        await threads.open_turn(self._s.db, self._asker, self._thread_id, question_id, text)
+        await threads.open_turn(self._s.db, self._asker, self._thread_id, question_id, text, beside=beside)
         await threads.begin_answer(self._s.db, self._asker, self._thread_id, question_id, answer_id, self._s.owner)
         self._stored = True
 
@@ -146,13 +147,19 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
-    async def _recall(self, question_id: str, record: Record) -> list[threads.PastTurn]:
+    async def _without_search(self, question: str) -> str | None:
+        """The reply to what is no question for the documents: something to remember, or small talk."""
+        if (note := recall.wanted(question)) is not None:
+            return await recall.keep(self._s.db, self._asker, note, self._language)
+        return route.small_talk(question, self._language, self._s.settings.company)
+
+    async def _recall(self, question_id: str, record: Record) -> recall.Context:
         with record.step("recall") as notes:
-            window = await threads.window(
-                self._s.db, self._asker, self._thread_id, self._s.settings.chat.window_turns, before=question_id
+            context = await recall.gather(
+                self._s.db, self._asker, self._thread_id, question_id, self._s.settings, self._s.models
             )
-            notes.append(f"{len(window)} earlier turns")
-            return [t for t in window if t.state in {"complete", "stopped"}]
+            notes.extend(context.said)
+            return context
 
     async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
         with record.step("rewrite") as notes:
@@ -218,7 +225,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self,
         search: rewrite.Search,
         found: Found,
-        window: Sequence[threads.PastTurn],
+        context: recall.Context,
         record: Record,
         shown: list[str],
     ) -> AsyncIterator[Event]:
@@ -235,8 +242,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             language=self._language,
             passages=evidence.render(found.passages),
             question="\n".join([*leaning, search.text]),
+            notes=context.notes,
+            earlier=context.earlier,
         )
-        messages = [rendered[0], *self._earlier(window), *rendered[1:]]
+        messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
         before = [why] if why else []
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
@@ -291,10 +300,22 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     def _earlier(self, window: Sequence[threads.PastTurn]) -> list[ChatMessage]:
         earlier = []
-        for past in window[-3:]:
+        for past in window:
             earlier.append(ChatMessage(role=MessageRole.USER, content=past.question))
             earlier.append(ChatMessage(role=MessageRole.ASSISTANT, content=past.answer or "—"))
         return earlier
+
+    async def summarise(self) -> None:
+        """After the turn: bring the summary of a long thread up to date, where there is a model to write it."""
+        if self.answer is not None:
+            await summary.keep_up(
+                self._s.db,
+                self._asker,
+                self.answer.receipt,
+                self._s.settings,
+                self._s.models,
+                self._s.prompts["summary"],
+            )
 
     async def _verify(self, text: str, found: Found, record: Record) -> None:
         passages = dict(enumerate(found.passages, 1))

@@ -149,6 +149,18 @@ class Models:
         """Whether a real model serves this tier."""
         return any(d.tier == tier for d in self._deployments.values())
 
+    def context(self) -> int:
+        """Tokens that every model which may be asked takes in. Without one there is no limit to speak of."""
+        return min((d.context for d in self._deployments.values()), default=1_000_000)
+
+    def tokens(self, texts: Sequence[str]) -> int:
+        """Tokens of the texts: by the tokenizer of the first model where LiteLLM ships it, else one for three
+        characters, which is more than languages of this alphabet take. Others it would fetch from the network."""
+        name = next((d.model.split("/", 1)[-1] for d in self._deployments.values()), "")
+        if name in litellm.open_ai_chat_completion_models:
+            return sum(litellm.token_counter(model=name, text=text) for text in texts if text)
+        return sum(-(-len(text) // 3) for text in texts)
+
     def _chain(self, tier: Tier, *, quoting: bool) -> list[Deployment]:
         """Deployments in the order tried: the tier's own, the other tier's, and for answers the built-in one."""
         own = [d for d in self._deployments.values() if d.tier == tier]

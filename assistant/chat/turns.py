@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from assistant.chat.engine import KnowledgeChatEngine, Services
 from assistant.domain import Asker, Delta, Event, Final
+from assistant.errors import AssistantError
 
 log = logging.getLogger(__name__)
 # One frame for the tokens of this time: every frame costs a socket message.
@@ -18,7 +19,9 @@ SHUTDOWN_S = 3.0
 class RunningTurn:
     """One turn in a task of its own; anybody may follow its events, from the start, as often as they like."""
 
-    def __init__(self, engine: KnowledgeChatEngine, question: str, question_id: str, answer_id: str) -> None:
+    def __init__(
+        self, engine: KnowledgeChatEngine, question: str, question_id: str, answer_id: str, beside: str = ""
+    ) -> None:
         self.answer_id = answer_id
         self.question = question
         self._engine = engine
@@ -26,11 +29,11 @@ class RunningTurn:
         self._changed = asyncio.Condition()
         self._over = False
         self._error: Exception | None = None
-        self._task = asyncio.create_task(self._run(question, question_id), name=f"turn {answer_id}")
+        self._task = asyncio.create_task(self._run(question, question_id, beside), name=f"turn {answer_id}")
 
-    async def _run(self, question: str, question_id: str) -> None:
+    async def _run(self, question: str, question_id: str, beside: str) -> None:
         try:
-            async for event in self._engine.turn(question, question_id, self.answer_id):
+            async for event in self._engine.turn(question, question_id, self.answer_id, beside):
                 await self._put(event)
         except asyncio.CancelledError:
             if self._engine.answer is not None:
@@ -90,13 +93,25 @@ class Turns:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._running: dict[str, RunningTurn] = {}
+        self._closed = False
+        self._summaries: set[asyncio.Task[None]] = set()
 
     def start(
-        self, asker: Asker, thread_id: str, question_id: str, answer_id: str, text: str, language: str = "en"
+        self,
+        asker: Asker,
+        thread_id: str,
+        question_id: str,
+        answer_id: str,
+        text: str,
+        language: str = "en",
+        beside: str = "",
     ) -> RunningTurn:
-        """Begin a turn; it goes on whether or not anybody follows it."""
+        """Begin a turn; it goes on whether or not anybody follows it.
+
+        A question `beside` another is a new version of it; one that is stored already is answered once more.
+        """
         engine = KnowledgeChatEngine(self._services, asker, thread_id, language)
-        turn = RunningTurn(engine, text, question_id, answer_id)
+        turn = RunningTurn(engine, text, question_id, answer_id, beside)
         self._running[thread_id] = turn
         turn._task.add_done_callback(lambda _: self._forget(thread_id, turn))
         return turn
@@ -106,6 +121,17 @@ class Turns:
             del self._running[thread_id]
         if turn._error is not None:
             log.warning("turn %s ended early: %s", turn.answer_id, type(turn._error).__name__)
+        elif not self._closed:
+            # Nobody waits for it: the answer is there.
+            task = asyncio.create_task(self._summarise(turn), name=f"summary after {turn.answer_id}")
+            self._summaries.add(task)
+            task.add_done_callback(self._summaries.discard)
+
+    async def _summarise(self, turn: RunningTurn) -> None:
+        try:
+            await turn._engine.summarise()
+        except AssistantError as error:
+            log.info("no summary after turn %s: %s", turn.answer_id, type(error).__name__)
 
     def running(self, thread_id: str) -> RunningTurn | None:
         """The turn of a thread that is under way. The caller has checked whose thread it is."""
@@ -113,6 +139,9 @@ class Turns:
 
     async def close(self) -> None:
         """End what runs; each answer is stored as interrupted."""
+        self._closed = True
+        for summary in self._summaries:
+            summary.cancel()
         turns = list(self._running.values())
         for turn in turns:
             turn.stop(interrupted=True)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -42,6 +43,10 @@ def _moment(*, index: bool = False, nullable: bool = False) -> Any:
     return Column(Moment(), nullable=nullable, index=index)
 
 
+def _words() -> Any:
+    return Column(Text().with_variant(TSVECTOR(), "postgresql"), nullable=False, server_default="")
+
+
 class Person(SQLModel, table=True):
     """Somebody who may sign in. `groups` leaves out `everyone`, which all are in."""
 
@@ -66,10 +71,24 @@ class Thread(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     updated_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
     extra: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    words: str = Field(
+        default="",
+        description="the title's, for searching",
+        sa_column=Column(Text, nullable=False, server_default=""),
+    )
+    # The message that the shown branch ends with; null: the newest.
+    leaf_id: str | None = None
+    pinned_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    # Hidden from then on, and erased a while later: until then it can be brought back.
+    deleted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, index=True))
+    share_key: str | None = Field(default=None, unique=True, index=True, description="opens it to colleagues")
 
 
 class Message(SQLModel, table=True):
-    """What a person wrote or was answered. `state`: streaming, complete, stopped, interrupted or failed."""
+    """What a person wrote or was answered. `state`: streaming, complete, stopped, interrupted or failed.
+
+    `parent_id` is the message that it follows: two with the same one are versions of each other.
+    """
 
     seq: int | None = Field(default=None, sa_column=_seq())
     id: str = Field(default_factory=new_id, unique=True, index=True)
@@ -81,6 +100,33 @@ class Message(SQLModel, table=True):
     # The process that streams it, so that a start can tell a cut answer from a running one.
     owner: str = ""
     extra: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    words: str = Field(default="", description="for searching; none while it streams", sa_column=_words())
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class NoteRow(SQLModel, table=True):
+    """What a person asked to be remembered. For that person only."""
+
+    __tablename__ = "memory"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    id: str = Field(default_factory=new_id, unique=True, index=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class SummaryRow(SQLModel, table=True):
+    """The talk up to a question, in short, for the model; `documents` are those that it may rest on."""
+
+    __tablename__ = "summary"
+
+    id: str = Field(primary_key=True, description="the last question that it covers")
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    turns: int = 0
+    documents: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 

@@ -20,7 +20,8 @@ async def _own_answer(session: AsyncSession, asker: Asker, message_id: str) -> M
         await session.exec(
             select(Message)
             .join(Thread, col(Thread.id) == col(Message.thread_id))
-            .where(Message.id == message_id, Message.role == "assistant", Thread.person_id == asker.person_id)
+            .where(Message.id == message_id, Message.role == "assistant")
+            .where(Thread.person_id == asker.person_id, col(Thread.deleted_at).is_(None))
             .with_for_update(read=True, of=Thread)  # so that it is not deleted meanwhile
         )
     ).first()
@@ -59,8 +60,16 @@ async def rate(db: Database, asker: Asker, message_id: str, value: int, comment:
 async def withdraw(db: Database, asker: Asker, feedback_id: str) -> None:
     """Take back one's own rating; raises `NotFoundError` for any other."""
     async with db.write() as session:
-        row = await session.get(FeedbackRow, feedback_id, with_for_update=True)
-        if row is None or row.person_id != asker.person_id:
+        own = (
+            select(FeedbackRow)
+            .join(Message, col(Message.id) == col(FeedbackRow.message_id))
+            .join(Thread, col(Thread.id) == col(Message.thread_id))
+            .where(FeedbackRow.id == feedback_id, FeedbackRow.person_id == asker.person_id)
+            .where(col(Thread.deleted_at).is_(None))
+            .with_for_update(of=FeedbackRow)
+        )
+        row = (await session.exec(own)).first()
+        if row is None:
             raise NotFoundError("There is no such rating.", "Reload the page.")
         await session.delete(row)
         # Deleting the thread finds its outbox rows by its ratings, and this one is gone: its words go now.
@@ -79,7 +88,8 @@ async def bad_ones(db: Database, first: int = 100) -> list[tuple[FeedbackRow, Me
         statement = (
             select(FeedbackRow, Message)
             .join(Message, col(Message.id) == col(FeedbackRow.message_id))
-            .where(FeedbackRow.value == 0)
+            .join(Thread, col(Thread.id) == col(Message.thread_id))
+            .where(FeedbackRow.value == 0, col(Thread.deleted_at).is_(None))
             .order_by(col(FeedbackRow.updated_at).desc())
             .limit(first)
         )

@@ -7,49 +7,89 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import ColumnElement, func, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import update
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database, insert_new
-from assistant.database.tables import CaseRow, FeedbackRow, Message, OutboxRow, ReceiptRow, Thread, UsageRow
+from assistant.database.tables import (
+    CaseRow,
+    FeedbackRow,
+    Message,
+    OutboxRow,
+    ReceiptRow,
+    SummaryRow,
+    Thread,
+    UsageRow,
+)
+from assistant.database.words import kept
 from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
 from assistant.errors import NotFoundError
+from assistant.memory.branches import path, versions
+from assistant.memory.search import finds
 
 TITLE_CHARS = 80
 ERASED_AT_ONCE = 100
+# Of a question that is long past, so much is told.
+EARLY_CHARS = 160
+# How long a deleted thread can be brought back.
+UNDO_MINUTES = 10
 # What a browser may name a thread or a message by; made ids are UUIDs.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class PastTurn:
-    """A question of the thread and what was answered; `state` is the answer's."""
+    """A question of the thread and what was answered; `state` is the answer's.
+
+    `documents` are those whose passages the answer was given; `known` is false where no receipt tells.
+    """
 
     question: str
     answer: str
     state: str
+    id: str = ""
+    documents: frozenset[int] = frozenset()
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Past:
+    """What came before a question: the last turns, and of those before them their questions and the summary."""
+
+    window: list[PastTurn]
+    earlier: list[tuple[str, str]]
+    summary: SummaryRow | None
 
 
 @dataclass(frozen=True)
 class Reopened:
-    """A thread as its owner sees it: messages in order, ratings and receipts by answer id."""
+    """A thread as its owner sees it: the shown branch in order, ratings and receipts by answer id.
+
+    `versions` names, for an answer that has others beside it, all of them in the order they were made.
+    """
 
     thread: Thread
     messages: list[Message]
     ratings: dict[str, FeedbackRow]
     receipts: dict[str, Receipt]
+    versions: dict[str, list[str]]
 
 
 def _missing() -> NotFoundError:
     return NotFoundError("There is no such conversation.", "It may have been deleted; start a new one.")
 
 
-async def _own(session: AsyncSession, asker: Asker, thread_id: str, *, hold: bool = False) -> Thread:
-    """The asker's own thread; `hold` keeps it from being deleted until the transaction ends."""
+async def own(
+    session: AsyncSession, asker: Asker, thread_id: str, *, hold: bool = False, deleted: bool | None = False
+) -> Thread:
+    """The asker's own thread; `hold` keeps it from being deleted until the transaction ends. `deleted` None: either."""
     thread = await session.get(Thread, thread_id, with_for_update=hold or None)
     if thread is None or thread.person_id != asker.person_id:
+        raise _missing()
+    if deleted is not None and (thread.deleted_at is not None) is not deleted:
         raise _missing()
     return thread
 
@@ -57,24 +97,39 @@ async def _own(session: AsyncSession, asker: Asker, thread_id: str, *, hold: boo
 async def of(db: Database, asker: Asker, thread_id: str) -> Thread:
     """The asker's own thread. Raises `NotFoundError` for any other."""
     async with db.read() as session:
-        return await _own(session, asker, thread_id)
+        return await own(session, asker, thread_id)
 
 
 async def author(db: Database, thread_id: str) -> str | None:
     """The id of the person who owns a thread; only for checks that compare it with who asks."""
     async with db.read() as session:
         thread = await session.get(Thread, thread_id)
-        return thread.person_id if thread else None
+        return thread.person_id if thread and thread.deleted_at is None else None
 
 
 async def list_of(
-    db: Database, asker: Asker, *, first: int = 20, before: tuple[datetime, str] | None = None, search: str = ""
+    db: Database,
+    asker: Asker,
+    *,
+    first: int = 20,
+    before: tuple[datetime, str] | None = None,
+    search: str = "",
+    pinned: bool | None = None,
+    deleted: bool = False,
 ) -> list[Thread]:
-    """The asker's threads, newest first; `before` is the (updated_at, id) of the last one already seen."""
-    statement = select(Thread).where(Thread.person_id == asker.person_id)
+    """The asker's threads, newest first; `before` is the (updated_at, id) of the last one already seen.
+
+    `search` finds words of titles and messages. `pinned` takes only those, or the others; `deleted` those that can
+    still be brought back.
+    """
+    statement = select(Thread).where(
+        Thread.person_id == asker.person_id,
+        col(Thread.deleted_at).is_not(None) if deleted else col(Thread.deleted_at).is_(None),
+    )
+    if pinned is not None:
+        statement = statement.where(col(Thread.pinned_at).is_not(None) if pinned else col(Thread.pinned_at).is_(None))
     if search:
-        found = select(Message.thread_id).where(col(Message.text).icontains(search, autoescape=True))
-        statement = statement.where(col(Thread.title).icontains(search, autoescape=True) | col(Thread.id).in_(found))
+        statement = statement.where(finds(db, search))
     if before:
         moment, thread_id = before
         statement = statement.where(
@@ -86,49 +141,114 @@ async def list_of(
 
 
 async def reopen(db: Database, asker: Asker, thread_id: str) -> Reopened:
-    """A thread whole: messages, the asker's own ratings, receipts."""
+    """A thread whole: the shown branch, the asker's own ratings, receipts."""
     async with db.read() as session:
-        thread = await _own(session, asker, thread_id)
-        messages = (
-            await session.exec(select(Message).where(Message.thread_id == thread_id).order_by(col(Message.seq)))
-        ).all()
-        ratings = (
-            await session.exec(
-                select(FeedbackRow)
-                .join(Message, col(Message.id) == col(FeedbackRow.message_id))
-                .where(Message.thread_id == thread_id, FeedbackRow.person_id == asker.person_id)
-            )
-        ).all()
-        receipts = (await session.exec(select(ReceiptRow).where(ReceiptRow.thread_id == thread_id))).all()
+        return await opened(session, await own(session, asker, thread_id), asker)
+
+
+async def opened(session: AsyncSession, thread: Thread, asker: Asker) -> Reopened:
+    thread_id = thread.id
+    messages = (
+        await session.exec(select(Message).where(Message.thread_id == thread_id).order_by(col(Message.seq)))
+    ).all()
+    ratings = (
+        await session.exec(
+            select(FeedbackRow)
+            .join(Message, col(Message.id) == col(FeedbackRow.message_id))
+            .where(Message.thread_id == thread_id, FeedbackRow.person_id == asker.person_id)
+        )
+    ).all()
+    receipts = (await session.exec(select(ReceiptRow).where(ReceiptRow.thread_id == thread_id))).all()
     return Reopened(
         thread=thread,
-        messages=list(messages),
+        messages=path(messages, thread.leaf_id),
         ratings={r.message_id: r for r in ratings},
         receipts={r.id: Receipt.model_validate(r.body) for r in receipts},
+        versions=versions(messages),
     )
 
 
 async def rename(db: Database, asker: Asker, thread_id: str, title: str) -> None:
     async with db.write() as session:
-        thread = await _own(session, asker, thread_id, hold=True)
+        thread = await own(session, asker, thread_id, hold=True)
         thread.title = " ".join(title.split())[:TITLE_CHARS]
+        thread.words = kept(thread.title)
         session.add(thread)
 
 
-async def delete(db: Database, asker: Asker, thread_id: str) -> None:
-    """Remove a thread and everything that holds its text; the ledger's sums stay."""
+async def pin(db: Database, asker: Asker, thread_id: str, pinned: bool) -> None:
+    """Keep a thread at the top of its owner's list, or no longer."""
     async with db.write() as session:
-        await _own(session, asker, thread_id, hold=True)
+        thread = await own(session, asker, thread_id, hold=True)
+        thread.pinned_at = now() if pinned else None
+        session.add(thread)
+
+
+async def show_version(db: Database, asker: Asker, answer_id: str) -> str:
+    """Show the branch that an answer stands in, as it was last left. Returns the thread's id."""
+    async with db.write() as session:
+        found = (await session.exec(select(Message.thread_id).where(Message.id == answer_id))).first()
+        thread = await own(session, asker, found or "", hold=True)
+        statement = select(Message).where(Message.thread_id == thread.id).order_by(col(Message.seq))
+        below = {answer_id}
+        for message in (await session.exec(statement)).all():
+            if message.id in below or message.parent_id in below:
+                below.add(message.id)
+                thread.leaf_id = message.id  # of all that follow it, the newest
+        session.add(thread)
+        return thread.id
+
+
+async def versions_of(db: Database, asker: Asker, answer_id: str) -> list[str]:
+    """The ids of all versions of an answer of one's own, in the order made; empty where it is the only one."""
+    async with db.read() as session:
+        found = (await session.exec(select(Message.thread_id).where(Message.id == answer_id))).first()
+        thread = await own(session, asker, found or "")
+        columns = select(Message.id, Message.parent_id, Message.role).where(Message.thread_id == thread.id)
+        rows = [_Node(*row) for row in (await session.exec(columns.order_by(col(Message.seq)))).all()]
+    return versions(rows).get(answer_id, [])
+
+
+async def delete(db: Database, asker: Asker, thread_id: str) -> None:
+    """Hide a thread at once from everybody. `restore` brings it back until it is erased."""
+    async with db.write() as session:
+        thread = await own(session, asker, thread_id, hold=True)
+        thread.deleted_at = now()
+        session.add(thread)
+
+
+async def restore(db: Database, asker: Asker, thread_id: str) -> None:
+    """Bring a deleted thread back as it was."""
+    async with db.write() as session:
+        thread = await own(session, asker, thread_id, hold=True, deleted=True)
+        thread.deleted_at = None
+        session.add(thread)
+
+
+async def erase(db: Database, asker: Asker, thread_id: str) -> None:
+    """Remove a deleted thread now, and everything that holds its text; the ledger's sums stay."""
+    async with db.write() as session:
+        await own(session, asker, thread_id, hold=True, deleted=True)
         await _erase(session, [thread_id])
+
+
+async def erase_deleted(db: Database, minutes: float = UNDO_MINUTES) -> int:
+    """Remove what was deleted longer ago than it can be undone. Returns how many."""
+    return await _sweep(db, col(Thread.deleted_at) <= now() - timedelta(minutes=minutes))
 
 
 async def forget_old(db: Database, days: int) -> int:
     """Remove the threads whose last turn is older than the retention time. Returns how many."""
+    return await _sweep(db, col(Thread.updated_at) < now() - timedelta(days=days))
+
+
+async def _sweep(db: Database, old: ColumnElement[bool]) -> int:
     count = 0
     while True:
         async with db.write() as session:
-            old = select(Thread.id).where(col(Thread.updated_at) < now() - timedelta(days=days)).limit(ERASED_AT_ONCE)
-            found = (await session.exec(old)).all()
+            # Whoever brings one back meanwhile holds it: what is erased is still old when it is ours.
+            statement = select(Thread.id).where(old).limit(ERASED_AT_ONCE).with_for_update()
+            found = (await session.exec(statement)).all()
             await _erase(session, found)
         count += len(found)
         if len(found) < ERASED_AT_ONCE:
@@ -145,27 +265,69 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Thread).where(col(Thread.id).in_(thread_ids)))
 
 
-async def open_turn(db: Database, asker: Asker, thread_id: str, message_id: str, text: str) -> None:
+async def open_turn(
+    db: Database, asker: Asker, thread_id: str, message_id: str, text: str, *, beside: str = ""
+) -> None:
     """Store a question before anything else happens. Repeating it with the same ids changes nothing.
 
-    Makes the thread when it is new; raises `NotFoundError` when it is somebody else's.
+    Makes the thread when it is new; raises `NotFoundError` when it is somebody else's. A question `beside` another
+    is a new version of it: what was there stays.
     """
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
     async with db.write() as session:
         if await session.get(Thread, thread_id) is None:
             title = " ".join(text.split())[:TITLE_CHARS]
-            await insert_new(session, Thread(id=thread_id, person_id=asker.person_id, title=title))
-        thread = await _own(session, asker, thread_id, hold=True)
-        if await insert_new(session, Message(id=message_id, thread_id=thread_id, role="user", text=text)):
-            thread.updated_at = now()
+            await insert_new(session, Thread(id=thread_id, person_id=asker.person_id, title=title, words=kept(title)))
+        thread = await own(session, asker, thread_id, hold=True)
+        question = Message(
+            id=message_id,
+            thread_id=thread_id,
+            parent_id=await _followed(session, thread, beside),
+            role="user",
+            text=text,
+            words=kept(text),
+        )
+        if await insert_new(session, question):
+            thread.updated_at, thread.leaf_id = now(), message_id
             session.add(thread)
         elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
+
+
+async def _followed(session: AsyncSession, thread: Thread, beside: str) -> str | None:
+    """The message that a new question follows: the end of the shown branch, or what the one `beside` it followed."""
+    own = select(Message).where(Message.thread_id == thread.id)
+    if not beside:
+        if thread.leaf_id:
+            return thread.leaf_id
+        newest = (await session.exec(own.order_by(col(Message.seq).desc()).limit(1))).first()
+        return newest.id if newest else None
+    other = (await session.exec(own.where(Message.id == beside, Message.role == "user"))).first()
+    if other is None:
+        raise _missing()
+    return other.parent_id
+
+
+async def question_of(db: Database, asker: Asker, answer_id: str) -> Message:
+    """The question that an answer of one's own belongs to."""
+    async with db.read() as session:
+        asked = aliased(Message)
+        statement = (
+            select(asked)
+            .join(Message, col(Message.parent_id) == asked.id)
+            .where(Message.id == answer_id, Message.role == "assistant", asked.role == "user")
+        )
+        question = (await session.exec(statement)).first()
+        await own(session, asker, question.thread_id if question else "")
+    if question is None:
+        raise _missing()
+    return question
 
 
 async def begin_answer(
@@ -173,7 +335,7 @@ async def begin_answer(
 ) -> None:
     """Make the row that an answer grows in. `owner` names the process that streams it."""
     async with db.write() as session:
-        await _own(session, asker, thread_id, hold=True)
+        thread = await own(session, asker, thread_id, hold=True)
         session.add(
             Message(
                 id=answer_id,
@@ -184,6 +346,8 @@ async def begin_answer(
                 owner=owner,
             )
         )
+        thread.leaf_id = answer_id
+        session.add(thread)
 
 
 async def grow(db: Database, answer_id: str, text: str) -> None:
@@ -209,17 +373,19 @@ def _ledger(attempt: Attempt, receipt: Receipt, person_id: str) -> UsageRow:
 async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Sequence[Attempt]) -> None:
     """Store the finished answer, its receipt, its ledger rows and its outbox row, all or nothing.
 
-    Raises `NotFoundError` when the thread is gone, or somebody else's.
+    Raises `NotFoundError` when the thread is gone, or somebody else's. One that was deleted meanwhile gets its answer,
+    so that it is whole if it is brought back.
     """
     receipt = answer.receipt
     async with db.write() as session:
-        await _own(session, asker, answer.thread, hold=True)
+        await own(session, asker, answer.thread, hold=True, deleted=None)
         message = (
             await session.exec(select(Message).where(Message.id == answer.id, Message.thread_id == answer.thread))
         ).first()
         if message is None:
             raise _missing()
         message.text = answer.text
+        message.words = kept(answer.text)
         message.state = receipt.outcome
         message.extra = {
             **message.extra,
@@ -243,42 +409,105 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
         await session.exec(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
 
 
+async def charge(db: Database, asker: Asker, receipt: Receipt, attempts: Sequence[Attempt]) -> None:
+    """Put model calls into the ledger that were made for a turn after its end."""
+    async with db.write() as session:
+        for attempt in attempts:
+            session.add(_ledger(attempt, receipt, asker.person_id))
+
+
 async def mark_interrupted(db: Database, alive: set[str]) -> int:
     """Mark the answers whose process is gone as cut. `alive` are the owners that still run. Returns how many."""
     async with db.write() as session:
-        result = await session.exec(
-            update(Message)
-            .where(col(Message.state) == "streaming", col(Message.owner).not_in(alive))
-            .values(state="interrupted")
-        )
-        return int(getattr(result, "rowcount", 0))
+        cut = select(Message).where(Message.state == "streaming", col(Message.owner).not_in(alive)).with_for_update()
+        found = (await session.exec(cut)).all()
+        for message in found:
+            message.state, message.words = "interrupted", kept(message.text)
+            session.add(message)
+    return len(found)
 
 
 async def window(db: Database, asker: Asker, thread_id: str, turns: int, *, before: str) -> list[PastTurn]:
     """The last turns of a thread before the message `before`, oldest first; empty for a new thread."""
+    return (await past(db, asker, thread_id, turns, before=before)).window
+
+
+async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before: str) -> Past:
+    """What came before the message `before` in its branch: the last `turns` whole, of those before only the question.
+
+    The summary is the newest that covers nothing else. Empty for a new thread and for somebody else's.
+    """
+    nothing = Past([], [], None)
     if turns <= 0:
-        return []
+        return nothing
     async with db.read() as session:
         thread = await session.get(Thread, thread_id)
         if thread is None or thread.person_id != asker.person_id:
-            return []
-        this = (await session.exec(select(Message.seq).where(Message.id == before))).first()
-        statement = select(Message).where(Message.thread_id == thread_id)
-        if this is not None:
-            statement = statement.where(col(Message.seq) < this)
-        rows = (await session.exec(statement.order_by(col(Message.seq).desc()).limit(turns * 2 + 2))).all()
-    answers = {m.parent_id: m for m in reversed(rows) if m.role == "assistant"}  # of two answers, the newer
-    questions = [m for m in reversed(rows) if m.role == "user"][-turns:]
-    return [
-        PastTurn(q.text, answers[q.id].text if q.id in answers else "", answers[q.id].state if q.id in answers else "")
-        for q in questions
-    ]
+            return nothing
+        columns = select(Message.id, Message.parent_id, Message.role).where(Message.thread_id == thread_id)
+        rows = [_Node(*row) for row in (await session.exec(columns.order_by(col(Message.seq)))).all()]
+        this = next((n for n in rows if n.id == before), None)
+        if this is not None and this.parent_id is None:
+            return nothing
+        branch = path(rows, this.parent_id if this is not None else thread.leaf_id)
+        asked = [n.id for n in branch if n.role == "user"]
+        answered = {n.parent_id or "": n.id for n in branch if n.role == "assistant"}
+        shown, early = asked[-turns:], asked[:-turns]
+        whole = select(Message).where(col(Message.id).in_([*shown, *(answered[q] for q in shown if q in answered)]))
+        messages = {m.id: m for m in (await session.exec(whole)).all()}
+        receipts = select(ReceiptRow).where(col(ReceiptRow.id).in_(list(messages)))
+        given = {r.id: _documents(r) for r in (await session.exec(receipts)).all()}
+        first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
+        early_texts = dict((await session.exec(first)).all()) if early else {}
+        covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
+        summary = (await session.exec(covers)).first() if early else None
+    found = []
+    for question in shown:
+        answer = messages.get(answered.get(question, ""))
+        found.append(
+            PastTurn(
+                messages[question].text,
+                answer.text if answer else "",
+                answer.state if answer else "",
+                question,
+                given.get(answer.id, frozenset()) if answer else frozenset(),
+                answer is None or answer.id in given,
+            )
+        )
+    return Past(found, [(q, early_texts[q]) for q in early], summary)
+
+
+def _documents(row: ReceiptRow) -> frozenset[int]:
+    return frozenset(int(p["document_id"]) for p in row.body.get("passages", []))
+
+
+@dataclass
+class _Node:
+    id: str
+    parent_id: str | None
+    role: str
+
+
+async def summarise(
+    db: Database, asker: Asker, thread_id: str, upto: str, text: str, turns: int, documents: set[int]
+) -> None:
+    """Keep the summary of a thread up to a question, in place of an earlier one up to there."""
+    async with db.write() as session:
+        await own(session, asker, thread_id, hold=True, deleted=None)
+        await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.id) == upto))
+        session.add(SummaryRow(id=upto, thread_id=thread_id, text=text, turns=turns, documents=sorted(documents)))
 
 
 async def receipt(db: Database, asker: Asker, answer_id: str) -> Receipt:
     """A receipt by its answer's id, for its owner and for admins."""
     async with db.read() as session:
-        row = await session.get(ReceiptRow, answer_id)
+        row = (
+            await session.exec(
+                select(ReceiptRow)
+                .join(Thread, col(Thread.id) == col(ReceiptRow.thread_id))
+                .where(ReceiptRow.id == answer_id, col(Thread.deleted_at).is_(None))
+            )
+        ).first()
     if row is None or (row.person_id != asker.person_id and not asker.is_admin):
         raise NotFoundError("There is no such receipt.", "Open the conversation it belongs to.")
     return Receipt.model_validate(row.body)
@@ -298,7 +527,8 @@ async def asked_declined(db: Database, first: int = 100) -> list[ReceiptRow]:
     async with db.read() as session:
         statement = (
             select(ReceiptRow)
-            .where(ReceiptRow.level == Level.DECLINED)
+            .join(Thread, col(Thread.id) == col(ReceiptRow.thread_id))
+            .where(ReceiptRow.level == Level.DECLINED, col(Thread.deleted_at).is_(None))
             .order_by(col(ReceiptRow.created_at).desc())
             .limit(first)
         )

@@ -38,7 +38,7 @@ user_message_markdown = false
 user_message_autoscroll = true
 assistant_message_autoscroll = true
 auto_tag_thread = false
-edit_message = false
+edit_message = true
 allow_thread_sharing = false
 favorites = false
 

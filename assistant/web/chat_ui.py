@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
-from uuid import uuid4
 
 import chainlit as cl
 from chainlit.config import config
 from chainlit.context import context, init_ws_context
 from chainlit.utils import wrap_user_function
 
-from assistant.errors import AssistantError
-from assistant.texts import pick, say
+from assistant.texts import pick
 from assistant.web import house, signin
-from assistant.web.data_layer import DataLayer, current_asker
-from assistant.web.following import Follower, close_run, open_run
+from assistant.web.asking import ask, language_of
+from assistant.web.data_layer import DataLayer
+from assistant.web.following import Follower
 from assistant.web.sessions import present
 from assistant.web.starters import starters_for
 
-log = logging.getLogger(__name__)
 # A task without a reference may be collected while it runs.
 _following: set[asyncio.Task[None]] = set()
-
-
-def _language() -> str:
-    accepted = (context.session.environ or {}).get("HTTP_ACCEPT_LANGUAGE", "")
-    return pick(accepted, house.parts().settings.chat.language)
 
 
 def _data_layer() -> DataLayer:
@@ -36,23 +28,7 @@ def _data_layer() -> DataLayer:
 
 async def on_message(message: cl.Message) -> None:
     """A question: begin its turn and show it. The turn goes on if this socket goes away."""
-    session, language = context.session, _language()
-    answer_id = str(uuid4())
-    run = await open_run(session, answer_id, message.id)
-    try:
-        if house.turns().running(session.thread_id) is not None:
-            raise AssistantError(say(language, "web.still_answering"))
-        turn = house.turns().start(
-            await current_asker(), session.thread_id, message.id, answer_id, message.content, language
-        )
-        await Follower(session, answer_id, language).follow(turn)
-    except AssistantError as error:
-        await cl.Message(content=str(error), parent_id=run["id"]).send()
-    except Exception as error:  # noqa: BLE001 - the edge: never the text of an exception to a person
-        log.error("a question failed: %s", type(error).__name__)
-        await cl.Message(content=say(language, "web.broken"), parent_id=run["id"]).send()
-    finally:
-        await close_run(session, run)
+    await ask(context.session, message.id, message.content)
 
 
 async def on_chat_resume(thread: dict[str, Any]) -> None:
@@ -60,14 +36,14 @@ async def on_chat_resume(thread: dict[str, Any]) -> None:
     turn = house.turns().running(thread["id"])
     if turn is None:
         return
-    session, language = context.session, _language()
+    session = context.session
 
     async def go_on() -> None:
         # Chainlit draws the stored thread after this callback has returned.
         await asyncio.sleep(0.2)
         init_ws_context(session)
         await context.emitter.task_start()
-        await Follower(session, turn.answer_id, language).follow(turn)
+        await Follower(session, turn.answer_id, language_of(session)).follow(turn)
         await context.emitter.task_end()
 
     task = asyncio.create_task(go_on())

@@ -25,9 +25,8 @@ from assistant.memory import people, threads
 from assistant.texts import say
 from assistant.web import house
 from assistant.web.citations import linked
-from assistant.web.rights import readable
 from assistant.web.sessions import present
-from assistant.web.today import document_ids, nearest_today, text_today
+from assistant.web.today import texts_today
 
 # Chainlit calls these before there is a thread; its decorator keeps the call until there is one.
 queued = cast(Callable[[Callable[..., Any]], Callable[..., Any]], queue_until_user_message())
@@ -147,12 +146,8 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]
             return ""
 
     async def delete_thread(self, thread_id: str) -> None:
-        asker = await current_asker()
-        await threads.of(house.parts().db, asker, thread_id)
-        if turn := house.turns().running(thread_id):
-            turn.stop()
-            await turn.wait()
-        await threads.delete(house.parts().db, asker, thread_id)
+        """Hide it at once; on the page of one's own it can be brought back for a while."""
+        await delete_talk(await current_asker(), thread_id)
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         asker = await current_asker()
@@ -161,15 +156,15 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]
             house.parts().db,
             asker,
             first=first + 1,
-            before=_from_cursor(pagination.cursor),
+            before=from_cursor(pagination.cursor),
             search=(filters.search or "").strip()[:200],
         )
         page = found[:first]
         return PaginatedResponse(
             pageInfo=PageInfo(
                 hasNextPage=len(found) > first,
-                startCursor=_cursor(page[0]) if page else None,
-                endCursor=_cursor(page[-1]) if page else None,
+                startCursor=cursor_of(page[0]) if page else None,
+                endCursor=cursor_of(page[-1]) if page else None,
             ),
             data=[_thread(t, asker, []) for t in page],
         )
@@ -181,18 +176,14 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]
             opened = await threads.reopen(house.parts().db, asker, thread_id)
         except NotFoundError:
             return None
-        named = {int(n["document_id"]) for m in opened.messages for n in m.extra.get("nearest", [])}
-        wanted = document_ids(list(opened.receipts.values())) | named
-        allowed = await readable(house.parts().db, asker, wanted)
+        texts, _ = await texts_today(house.parts().db, asker, opened, present().language)
         steps: list[dict[str, Any]] = []
         for message in opened.messages:
             if message.role == "user":
                 steps.append(_step(message, thread_id, "user_message", asker.name or asker.email, None))
                 continue
             step = _step(message, thread_id, "assistant_message", ASSISTANT, run_of(message.id))
-            text = text_today(message.text, opened.receipts.get(message.id), allowed, present().language)
-            text = nearest_today(message.extra.get("nearest", []), text, allowed, present().language)
-            step["output"] = linked(text + _mark(message, present().language))
+            step["output"] = linked(texts[message.id] + mark(message, present().language))
             steps.append(_run(message, thread_id, opened.ratings.get(message.id)))
             steps.append(step)
         return _thread(opened.thread, asker, steps)
@@ -227,11 +218,20 @@ async def _stored(thread_id: str) -> None:
         await asyncio.sleep(0.02)
 
 
-def _cursor(thread: Thread) -> str:
+async def delete_talk(asker: Asker, thread_id: str) -> None:
+    """Delete one's own thread; an answer that is being written ends first."""
+    await threads.of(house.parts().db, asker, thread_id)
+    if turn := house.turns().running(thread_id):
+        turn.stop()
+        await turn.wait()
+    await threads.delete(house.parts().db, asker, thread_id)
+
+
+def cursor_of(thread: Thread) -> str:
     return f"{thread.updated_at.astimezone(UTC).isoformat()}|{thread.id}"
 
 
-def _from_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+def from_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     moment, _, thread_id = (cursor or "").partition("|")
     try:
         at = datetime.fromisoformat(moment)
@@ -240,7 +240,7 @@ def _from_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     return (at, thread_id) if at.tzinfo is not None else None
 
 
-def _mark(message: Message, language: str) -> str:
+def mark(message: Message, language: str) -> str:
     """What a person reads under an answer that is not whole."""
     if message.state not in {"interrupted", "stopped"}:
         return ""

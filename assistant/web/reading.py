@@ -16,7 +16,7 @@ from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Receipt, Verdict
 from assistant.errors import NotFoundError
 from assistant.memory import threads
-from assistant.texts import say
+from assistant.texts import say, section
 from assistant.web import house, in_words
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
@@ -33,6 +33,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
+    talk = ("me", "again", "version", "version_before", "version_after", "edit")
     names = (
         "sidebar",
         "search",
@@ -52,7 +53,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
         "name": asker.name or asker.email,
         "admin": asker.is_admin,
         "language": language,
-        "words": {k: say(language, f"web.{k}") for k in (*keys, *names)},
+        "words": {k: section(language, "web")[k] for k in (*keys, *talk, *names)},
     }
 
 
@@ -86,6 +87,8 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     view: dict[str, Any] = {"answer": answer_id, "state": message.state, "citations": []}
     if message.state in {"interrupted", "failed", "stopped"}:
         view["ask_again"] = await _question(message)
+    if message.state != "streaming":
+        view["versions"] = await threads.versions_of(house.parts().db, asker, answer_id)
     if stored is None:
         return view
     allowed = await readable(house.parts().db, asker, {p.document_id for p in stored.passages})

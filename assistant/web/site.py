@@ -34,12 +34,14 @@ def build(settings: Settings) -> ASGIApp:
 
     from assistant.web import ratings, sockets
     from assistant.web.admin import routes as admin
+    from assistant.web.me import routes as me
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(signin.router)
     app.include_router(ratings.router)
     app.include_router(reading.router)
     app.include_router(admin.router)
+    app.include_router(me.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
     app.mount("/public", StaticFiles(directory=PROJECT / "public"))
@@ -92,6 +94,11 @@ async def _say_it(request: Request, error: Exception) -> Response:
     else:
         assert isinstance(error, HTTPException)
         status, text = error.status_code, str(error.detail)
+    page = "text/html" in request.headers.get("accept", "")
+    if page and status == 401 and request.method == "GET":
+        return RedirectResponse(f"{CHAT}/login", status_code=302)
+    if page and request.url.path.startswith(("/me", "/shared/")):
+        return PlainTextResponse(text, status_code=status)
     if request.url.path.startswith("/admin") and "text/html" in request.headers.get("accept", ""):
         return PlainTextResponse(text, status_code=status)
     if request.url.path.startswith("/documents/"):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from chainlit import socket as chainlit_socket
 from chainlit.auth import get_jwt_secret
+from chainlit.context import init_ws_context
 from chainlit.message import ErrorMessage
 from chainlit.server import sio
 from chainlit.session import WebsocketSession, ws_sessions_sid
 
 from assistant.texts import say
 from assistant.web import house
+from assistant.web.asking import ask
 from assistant.web.sessions import enter, person_of, present
 from assistant.web.surface import EVENTS, Gate
 
@@ -39,6 +42,7 @@ def guard_sockets() -> None:
     sio.on("connect", _connect)
     sio.on("stop", _stop)
     sio.on("client_message", _client_message)
+    sio.on("edit_message", _edit_message)
     chainlit_socket.ErrorMessage = QuietError
 
 
@@ -70,15 +74,41 @@ async def _connect(sid: str, environ: dict[str, Any], auth: Any) -> Any:
     return await _chainlit["connect"](sid, environ, asked)
 
 
-async def _client_message(sid: str, payload: Any) -> None:
-    """A question. The session may have been ended, or the account closed, since the socket was opened."""
+async def _message_in(sid: str, payload: Any) -> dict[str, Any] | None:
+    """What a person wrote. The session may have been ended, or the account closed, since the socket was opened."""
     if WebsocketSession.get(sid) is None:
-        return
+        return None
     if not await _still_counts(sid):
         await sio.disconnect(sid)
-        return
+        return None
     message = payload.get("message") if isinstance(payload, dict) else None
     if not isinstance(message, dict) or not _is_id(message.get("id")) or not isinstance(message.get("output"), str):
+        return None
+    return message
+
+
+async def _edit_message(sid: str, payload: Any) -> None:
+    """A question edited on the screen. Chainlit would delete all that follows it; here the new one stands beside it."""
+    message = await _message_in(sid, payload)
+    session = WebsocketSession.get(sid)
+    if message is None or session is None:
+        return
+
+    async def answer() -> None:
+        emitter = init_ws_context(session).emitter
+        await emitter.task_start()
+        try:
+            await ask(session, str(uuid4()), message["output"], edits=message["id"])
+        finally:
+            await emitter.task_end()
+
+    session.current_task = asyncio.create_task(answer())
+
+
+async def _client_message(sid: str, payload: Any) -> None:
+    """A question."""
+    message = await _message_in(sid, payload)
+    if message is None:
         return
     asked = {
         "id": message["id"],

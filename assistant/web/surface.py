@@ -73,7 +73,7 @@ EVENTS: dict[str, Gate] = {
     "disconnect": Gate.SIGNED_IN,
     "stop": Gate.OURS,  # ends the turn, keeps what was shown
     "client_message": Gate.OURS,  # the session must still count
-    "edit_message": Gate.CLOSED,  # would delete every later message
+    "edit_message": Gate.OURS,  # Chainlit's deletes every later message
     "message_favorite": Gate.CLOSED,
     "fetch_favorites": Gate.CLOSED,
     "window_message": Gate.CLOSED,

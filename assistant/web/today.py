@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.domain import Receipt
+from assistant.database.engine import Database
+from assistant.domain import Asker, Receipt
+from assistant.memory.threads import Reopened
 from assistant.texts import say
+from assistant.web.rights import readable
 
 
 def hidden_numbers(receipt: Receipt, readable: set[int]) -> set[int]:
@@ -43,6 +46,18 @@ def text_today(text: str, receipt: Receipt | None, readable: set[int], language:
     for n in hidden:
         joined = joined.replace(f"[{n}]", "")
     return joined.strip()
+
+
+async def texts_today(db: Database, asker: Asker, opened: Reopened, language: str) -> tuple[dict[str, str], set[int]]:
+    """What each answer of a thread reads for somebody now, by its id, and the documents named that they may read."""
+    named = {int(n["document_id"]) for m in opened.messages for n in m.extra.get("nearest", [])}
+    allowed = await readable(db, asker, document_ids(list(opened.receipts.values())) | named)
+    texts = {}
+    for message in opened.messages:
+        if message.role == "assistant":
+            text = text_today(message.text, opened.receipts.get(message.id), allowed, language)
+            texts[message.id] = nearest_today(message.extra.get("nearest", []), text, allowed, language)
+    return texts, allowed
 
 
 def nearest_today(nearest: list[dict[str, Any]], text: str, readable: set[int], language: str) -> str:

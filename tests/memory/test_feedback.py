@@ -141,6 +141,8 @@ async def test_after_the_conversation_is_deleted_its_answers_cannot_be_rated(
         await feedback.rate(db, ada, answer.id, 1)
     with pytest.raises(NotFoundError):
         await feedback.withdraw(db, ada, rating)
+    assert await feedback.bad_ones(db) == []
+    await threads.erase(db, ada, answer.thread)
     assert await kept(db) == []
 
 
@@ -156,6 +158,7 @@ async def test_rating_while_the_conversation_is_deleted_ends_in_words_and_leaves
             return_exceptions=True,
         )
         assert {type(e) for e in ended} <= {str, type(None), NotFoundError}
+    assert await threads.erase_deleted(db, minutes=0) == 5
     assert await kept(db) == []
     assert await outbox(db, "score") == []
 

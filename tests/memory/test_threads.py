@@ -15,7 +15,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import CaseRow, FeedbackRow, Message, OutboxRow, ReceiptRow, Thread, UsageRow
 from assistant.domain import Answer, Asker, Decision, Level, Receipt, now
 from assistant.errors import NotFoundError
-from assistant.memory import feedback, people, threads
+from assistant.memory import feedback, people, sharing, threads
 from tests.ops.conftest import answered
 
 HOSTILE = ["", "not-a-uuid", "../../etc/passwd", "x" * 10_240, "' OR '1'='1", "%", "\x00", "\ud800", "🙂", str(uuid4())]
@@ -47,7 +47,12 @@ REACHES: dict[str, Reach] = {
     "of": threads.of,
     "reopen": threads.reopen,
     "rename": lambda db, who, thread: threads.rename(db, who, thread, "taken over"),
+    "pin": lambda db, who, thread: threads.pin(db, who, thread, pinned=True),
+    "share": sharing.share,
+    "end sharing": sharing.end,
     "delete": threads.delete,
+    "restore": threads.restore,
+    "erase": threads.erase,
     "begin an answer": lambda db, who, thread: threads.begin_answer(db, who, thread, "q", str(uuid4()), "p"),
     "close a turn": lambda db, who, thread: threads.close_turn(db, who, plain(thread, "a"), []),
 }
@@ -252,7 +257,9 @@ async def test_answers_of_a_process_that_is_gone_are_marked_and_no_others(db: Da
         await threads.grow(db, answer, "so far")
     await threads.close_turn(db, ada, plain(thread, "a3"), [])
     assert await threads.mark_interrupted(db, {"alive"}) == 1
-    states = {m.id: (m.state, m.text) for m in (await threads.reopen(db, ada, thread)).messages[1:]}
+    async with db.read() as session:
+        answers = (await session.exec(select(Message).where(Message.role == "assistant"))).all()
+    states = {m.id: (m.state, m.text) for m in answers}
     assert states == {"a1": ("interrupted", "so far"), "a2": ("streaming", "so far"), "a3": ("complete", "Ten.")}
     assert await threads.mark_interrupted(db, set()) == 1
     assert await threads.mark_interrupted(db, set()) == 0
@@ -384,6 +391,7 @@ async def test_deleting_a_conversation_removes_its_text_everywhere_and_leaves_th
     spent = await threads.spent_today(db, ada.person_id)
     assert CANARY in await everything(db)
     await threads.delete(db, ada, answer.thread)
+    await threads.erase(db, ada, answer.thread)
     assert CANARY not in await everything(db)
     assert await threads.spent_today(db, ada.person_id) == spent
     with pytest.raises(NotFoundError):
@@ -404,6 +412,7 @@ async def test_a_turn_that_ends_after_its_conversation_was_deleted_stores_nothin
     thread, question = await asked(db, ada)
     await threads.begin_answer(db, ada, thread, question, "a1", "p")
     await threads.delete(db, ada, thread)
+    await threads.erase(db, ada, thread)
     await threads.grow(db, "a1", CANARY)
     with pytest.raises(NotFoundError):
         await threads.close_turn(db, ada, plain(thread, "a1", CANARY), [])
@@ -425,6 +434,7 @@ async def test_deleting_while_turns_go_on_ends_in_words_and_leaves_no_orphan(db:
         )
         assert {type(e) for e in ended} <= {type(None), NotFoundError}
         assert ended[2] is None
+        await threads.erase(db, ada, thread)
     assert await count(db, Message) == await count(db, ReceiptRow) == await count(db, Thread) == 0
 
 

@@ -93,7 +93,10 @@ class FakeKnowledge:
 
 
 class FakeTurn:
-    def __init__(self, turns: FakeTurns, asker: Asker, thread: str, question_id: str, answer_id: str, text: str):
+    def __init__(
+        self, turns: FakeTurns, asker: Asker, thread: str, question_id: str, answer_id: str, text: str, beside: str
+    ):
+        self._beside = beside
         self.answer_id, self.question = answer_id, text
         self._turns, self._asker, self._thread, self._question_id = turns, asker, thread, question_id
         self._events: list[Event] = []
@@ -109,7 +112,9 @@ class FakeTurn:
     async def _run(self) -> None:
         db = self._turns.parts.db
         try:
-            await threads.open_turn(db, self._asker, self._thread, self._question_id, self.question)
+            await threads.open_turn(
+                db, self._asker, self._thread, self._question_id, self.question, beside=self._beside
+            )
             await threads.begin_answer(db, self._asker, self._thread, self._question_id, self.answer_id, "fake")
             if "explode" in self.question:
                 raise RuntimeError("secret inside: sk-canary-123")
@@ -248,9 +253,16 @@ class FakeTurns:
         self._running: dict[str, FakeTurn] = {}
 
     def start(
-        self, asker: Asker, thread_id: str, question_id: str, answer_id: str, text: str, language: str = "en"
+        self,
+        asker: Asker,
+        thread_id: str,
+        question_id: str,
+        answer_id: str,
+        text: str,
+        language: str = "en",
+        beside: str = "",
     ) -> FakeTurn:
-        turn = FakeTurn(self, asker, thread_id, question_id, answer_id, text)
+        turn = FakeTurn(self, asker, thread_id, question_id, answer_id, text, beside)
         self._running[thread_id] = turn
         turn.task.add_done_callback(lambda _: self._running.pop(thread_id, None))
         return turn

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from assistant.database.tables import SQLModel
+from assistant.database.words import alembic_knows
 
 
 def _run(connection: Connection) -> None:
@@ -17,6 +18,7 @@ def _run(connection: Connection) -> None:
         target_metadata=SQLModel.metadata,
         render_as_batch=True,
         compare_type=True,
+        include_name=alembic_knows,
         transactional_ddl=False,
     )
     context.run_migrations()

@@ -1,0 +1,46 @@
+"""A question from a socket, new or edited: its turn begins and is shown there."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import uuid4
+
+import chainlit as cl
+
+from assistant.errors import AssistantError
+from assistant.texts import pick, say
+from assistant.web import house
+from assistant.web.data_layer import current_asker
+from assistant.web.following import Follower, close_run, open_run
+
+log = logging.getLogger(__name__)
+
+
+def language_of(session: Any) -> str:
+    """The language of the browser behind a socket."""
+    accepted = (session.environ or {}).get("HTTP_ACCEPT_LANGUAGE", "")
+    return pick(accepted, house.parts().settings.chat.language)
+
+
+async def ask(session: Any, question_id: str, text: str, *, edits: str = "") -> None:
+    """Begin a turn and follow it; it goes on if the socket goes away.
+
+    `edits` names the question on the screen that this one takes the place of; stored, it stands beside it.
+    """
+    language, answer_id = language_of(session), str(uuid4())
+    run = await open_run(session, answer_id, edits or question_id)
+    try:
+        if house.turns().running(session.thread_id) is not None:
+            raise AssistantError(say(language, "web.still_answering"))
+        turn = house.turns().start(
+            await current_asker(), session.thread_id, question_id, answer_id, text, language, edits
+        )
+        await Follower(session, answer_id, language).follow(turn)
+    except AssistantError as error:
+        await cl.Message(content=str(error), parent_id=run["id"]).send()
+    except Exception as error:  # noqa: BLE001 - the edge: never the text of an exception to a person
+        log.error("a question failed: %s", type(error).__name__)
+        await cl.Message(content=say(language, "web.broken"), parent_id=run["id"]).send()
+    finally:
+        await close_run(session, run)
