@@ -186,7 +186,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
 
 
 def _add_answering(built: Parts, embedder: Reader) -> None:
-    from assistant.chat import decide, guard, prompts
+    from assistant.chat import cache, decide, guard, prompts
     from assistant.chat.engine import Services
     from assistant.chat.models import Models
     from assistant.chat.turns import Turns
@@ -201,6 +201,7 @@ def _add_answering(built: Parts, embedder: Reader) -> None:
         rate=guard.RateLimit(settings.chat.questions_per_minute),
         # The last part tells it from a former process of the same number.
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        cache=cache.AnswerCache(settings.chat.cache_minutes),
         calibration=decide.calibration(calibration_file(settings), embedder.fingerprint),
     )
     built.turns = Turns(built.services)
@@ -468,7 +469,7 @@ async def trial(settings: Settings, documents: Path | None, progress: Progress |
         own = settings.model_copy(
             update={
                 "data": Path(scratch),
-                "chat": settings.chat.model_copy(update={"questions_per_minute": 10_000}),
+                "chat": settings.chat.model_copy(update={"questions_per_minute": 10_000, "cache_minutes": 0}),
                 "database": settings.database.model_copy(update={"url": ""}),
                 "index": settings.index.model_copy(update={"uri": ""}),
                 "sources": settings.sources if documents is None else [_ad_hoc(documents, settings)],

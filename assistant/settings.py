@@ -212,6 +212,13 @@ class ChatSettings(Section):
     weak_threshold: Fraction | None = Field(
         default=None, description="evidence below which it is declined, 0 to 1; left out: the measured value"
     )
+    cache_minutes: float = Field(
+        default=60,
+        ge=0,
+        le=10_080,
+        allow_inf_nan=False,
+        description="minutes that an answer may be given again to the same question with the same rights; 0: never",
+    )
     questions_per_minute: int = Field(default=30, ge=1, le=10_000, description="how many a person may ask in a minute")
     dollars_per_person_day: Dollars = Field(
         default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"

@@ -117,6 +117,7 @@ def settings_file(folder: Path, model_port: int) -> Path:
     """The project's settings with the fake model as the strong tier."""
     text = (PROJECT / "assistant.toml").read_text(encoding="utf-8").replace('path = "data/', f'path = "{PROJECT}/data/')
     text += (
+        "\n[chat]\ncache_minutes = 0\n"
         "\n[[models.deployments]]\n"
         'name = "fake"\ntier = "strong"\nmodel = "openai/fake"\n'
         f'api_base = "http://127.0.0.1:{model_port}/v1"\nprice_in = 1\nprice_out = 4\n'

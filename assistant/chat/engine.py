@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import decide, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import cache, decide, evidence, guard, recall, rewrite, route, summary, verify
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
@@ -35,6 +35,7 @@ from assistant.domain import (
     Nearest,
     Restart,
     Stage,
+    Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery
@@ -60,6 +61,7 @@ class Services:
     # Names this process in the rows of answers that it streams.
     owner: str
     calibration: decide.Calibration = decide.SHIPPED
+    cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
 
 
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
@@ -75,6 +77,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.cancelled_as: Outcome = "stopped"
         self.answer: Answer | None = None
         self._stored = False
+        self._found: Found | None = None
 
     async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -86,35 +89,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.segment = next(iter(sorted(self._asker.groups - {"everyone", "admins"})), "everyone")
         shown: list[str] = []
         outcome: Outcome = "interrupted"
-        found: Found | None = None
         try:
             with record.step("open"):
                 await self._open(text, question_id, answer_id, beside)
             question = self._guard(text, record)
-            if (reply := await self._without_search(question)) is not None:
-                record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
-                shown.append(reply)
-                yield Delta(text=reply)
-                outcome = "complete"
-            else:
-                context = await self._recall(question_id, record)
-                yield Stage(name="search")
-                search = await self._rewrite(question, context.window, record)
-                # What a follow-up leaves out, its rewriting says.
-                guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
-                found = await self._retrieve(search, record)
-                self._decide(found, record)
-                if record.decision.level is Level.DECLINED:
-                    reply = self._decline(found)
-                    shown.append(reply)
-                    yield Delta(text=reply)
-                else:
-                    yield Stage(name="write")
-                    async for event in self._generate(search, found, context, record, shown):
-                        yield event
-                    yield Stage(name="check")
-                    await self._verify("".join(shown), found, record)
-                outcome = "complete"
+            async for event in self._reply(question, question_id, beside, record, shown):
+                yield event
+            outcome = "complete"
         except (asyncio.CancelledError, GeneratorExit):
             outcome, self._stored = self.cancelled_as, True
             raise
@@ -131,8 +112,42 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             # A stop cancels this task; what was shown must be kept all the same.
             # Where the question could not be stored there is nothing to close.
             if self._stored:
-                self.answer = await asyncio.shield(self._close("".join(shown), found, record, outcome))
+                self.answer = await asyncio.shield(self._close("".join(shown), self._found, record, outcome))
         yield Final(answer=self.answer)
+
+    async def _reply(
+        self, question: str, question_id: str, beside: str, record: Record, shown: list[str]
+    ) -> AsyncIterator[Event]:
+        """From the question, now stored and admitted, to what is said to it."""
+        if (reply := await self._without_search(question)) is not None:
+            record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
+            shown.append(reply)
+            yield Delta(text=reply)
+            return
+        context = await self._recall(question_id, record)
+        yield Stage(name="search")
+        search = await self._rewrite(question, context.window, record)
+        # What a follow-up leaves out, its rewriting says.
+        guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
+        asked_alone = not (beside or search.before or context.window or context.notes or context.earlier)
+        scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
+        if given is not None:
+            shown.append(self._again(given, record))
+            yield Delta(text=shown[0])
+            return
+        self._found = found = await self._retrieve(search, record)
+        self._decide(found, record)
+        if record.decision.level is Level.DECLINED:
+            shown.append(self._decline(found))
+            yield Delta(text=shown[0])
+            return
+        yield Stage(name="write")
+        async for event in self._generate(search, found, context, record, shown):
+            yield event
+        yield Stage(name="check")
+        await self._verify("".join(shown), found, record)
+        if scope is not None:
+            await self._keep(scope, search.text, "".join(shown), record)
 
     async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
         self._stored = False
@@ -178,9 +193,55 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             record.prompts.append(search.prompt)
         return search
 
-    async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
+    async def _given_before(self, question: str, record: Record) -> tuple[cache.Scope | None, cache.Entry | None]:
+        """Where an answer to this question may be kept, and one that was, if all it rests on is still the asker's."""
+        if not self._s.cache.on:
+            return None, None
         with record.step("cache") as notes:
-            notes.append("off")
+            try:
+                release, rules = await self._s.knowledge.scope(self._asker)
+            except ReleaseError:
+                return None, None
+            chat, prompt = self._s.settings.chat, self._s.prompts["answer"]
+            models = ",".join(f"{d.name}={d.model}" for d in self._s.settings.models.deployments)
+            way = f"{prompt.name} {prompt.version}|{models}|{self._language}|{chat.passages}|{chat.judge}"
+            scope = cache.Scope(rules, release, way)
+            entry = self._s.cache.find(scope, question, await self._s.knowledge.vector(question))
+            if entry is not None:
+                documents = {p.document_id for p in entry.passages}
+                if documents != await self._s.knowledge.readable(self._asker, documents):
+                    self._s.cache.drop(entry)
+                    entry = None
+            record.cache = "miss" if entry is None else "hit"
+            notes.append(record.cache)
+        return scope, entry
+
+    def _again(self, entry: cache.Entry, record: Record) -> str:
+        """An answer given before, with how long ago that was."""
+        minutes = entry.minutes()
+        note = say(self._language, "chat.given_minutes_ago", minutes=minutes) if minutes else ""
+        intro = f"*{note or say(self._language, 'chat.given_just_now')}*\n\n"
+        record.release, record.passages, record.decision = entry.scope.release, entry.passages, entry.decision
+        record.verification = tuple(
+            c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification
+        )
+        return intro + entry.text
+
+    async def _keep(self, scope: cache.Scope, question: str, text: str, record: Record) -> None:
+        """Keep an answer that came out as it should: no fallback, no restart, nothing unsupported in it."""
+        sound = record.decision.level is Level.ANSWERED and all(a.outcome == "ok" for a in record.attempts)
+        if not sound or any(c.verdict is Verdict.UNSUPPORTED for c in record.verification):
+            return
+        if record.release != scope.release or record.restarts or record.said:
+            return
+        vector = await self._s.knowledge.vector(question)
+        passages = tuple(record.passages)
+        kept = cache.Entry(
+            scope, question, vector, text, passages, record.decision, record.verification, time.monotonic()
+        )
+        self._s.cache.keep(kept)
+
+    async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
         with record.step("retrieve") as notes:
             try:
                 retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
@@ -247,6 +308,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         )
         messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
         before = [why] if why else []
+        record.said = bool(why)
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
         intro = "".join(f"*{sentence}*\n\n" for sentence in before)
@@ -267,6 +329,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                         yield Restart(reason=say(self._language, "chat.restarted"))
                         continue
                     if isinstance(event, Clipped):
+                        record.said = True
                         clipped = f"\n\n*{say(self._language, 'chat.clipped')}*"
                         continue
                     if text := pending + filtered.feed(own.feed(event.text)):

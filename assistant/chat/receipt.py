@@ -44,6 +44,9 @@ class Record:
     steps: list[StepTime] = field(default_factory=list)
     verification: tuple[SentenceCheck, ...] = ()
     restarts: int = 0
+    cache: Literal["off", "miss", "hit"] = "off"
+    # Whether the answer carries a remark that is true of this turn only: no money left, cut at its limit.
+    said: bool = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
@@ -89,6 +92,7 @@ class Record:
             prompts=tuple(self.prompts),
             attempts=tuple(self.attempts),
             steps=tuple(self.steps),
+            cache=self.cache,
             verification=tuple(c.model_copy(update={"reason": mask(c.reason)}) for c in self.verification),
             outcome=outcome,
             restarts=self.restarts,

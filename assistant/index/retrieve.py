@@ -168,6 +168,23 @@ class Knowledge:
     def _watch(self, found: Stages) -> None:
         """Told of the stages of a search; for whoever explains one."""
 
+    async def scope(self, asker: Asker) -> tuple[int, tuple[int, ...]]:
+        """The release that answers now, and the rules that admit the asker."""
+        opened = await self.release()
+        async with self._db.read() as session:
+            rules = await self._rules(session, asker)
+        assert opened.row.id is not None
+        return opened.row.id, tuple(sorted(rules))
+
+    async def readable(self, asker: Asker, documents: Iterable[int]) -> set[int]:
+        """Those of the documents that the asker may read today."""
+        async with self._db.read() as session:
+            return set(await access.allowed(session, await access.rules_of(session, asker), documents))
+
+    async def vector(self, question: str) -> tuple[float, ...]:
+        """The question as it is compared with others."""
+        return tuple((await self._embedder.embed([question]))[0])
+
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
         return HybridRetriever(self, asker, k)

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from assistant.chat import guard, prompts
+from assistant.chat import cache, guard, prompts
 from assistant.chat.engine import KnowledgeChatEngine, Services
 from assistant.chat.models import Models
 from assistant.chat.turns import Turns
-from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Verdict
+from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
 from assistant.errors import NotFoundError
 from assistant.memory import people, threads
 from assistant.ops import usage
@@ -55,6 +55,7 @@ class Office:
             prompts=prompts.load(PROJECT / "prompts"),
             rate=guard.RateLimit(settings.chat.questions_per_minute),
             owner="test",
+            cache=cache.AnswerCache(settings.chat.cache_minutes),
         )
 
     async def ask(
@@ -286,3 +287,62 @@ async def test_llama_index_can_drive_it_as_any_chat_engine(office: Office) -> No
     assert [m.role for m in engine.chat_history] == ["user", "assistant", "user", "assistant"]
     engine.reset()
     assert engine.chat_history == []
+
+
+async def test_the_same_question_is_answered_again_at_once_and_says_so(office: Office) -> None:
+    services = office.services()
+    first, _ = await office.ask(services, "How many vacation days has every employee?")
+    repeated, events = await office.ask(services, "how many VACATION days does every employee have")
+    assert (first.receipt.cache, repeated.receipt.cache) == ("miss", "hit")
+    assert repeated.receipt.attempts == ()
+    assert "write" not in [e.name for e in events if isinstance(e, Stage)]
+    assert repeated.text.endswith(first.text)
+    assert "Answered a moment ago" in repeated.text
+    assert repeated.citations == first.citations
+    assert [repeated.text[c.start : c.end] for c in repeated.receipt.verification] == [
+        first.text[c.start : c.end] for c in first.receipt.verification
+    ]
+
+
+async def test_an_answer_with_something_unsupported_in_it_is_not_given_again(
+    office: Office, provider: Provider
+) -> None:
+    services = office.services(provider.settings("ok"), **LENIENT)
+    question = "How many vacation days has every employee?"
+    for _ in range(2):
+        answer, _ = await office.ask(services, question)
+        assert any(c.verdict is Verdict.UNSUPPORTED for c in answer.receipt.verification)
+        assert answer.receipt.cache == "miss"
+
+
+async def test_an_answer_of_somebody_with_other_rights_is_never_given_again(office: Office) -> None:
+    services = office.services()
+    allowed, _ = await office.ask(services, "What is the secret budget for the moon project?", office.fin)
+    other, _ = await office.ask(services, "What is the secret budget for the moon project?")
+    assert allowed.receipt.cache == other.receipt.cache == "miss"
+    assert "budget.md" not in other.model_dump_json()
+
+
+async def test_a_new_release_or_asking_again_brings_a_new_answer(office: Office) -> None:
+    services = office.services()
+    question = "How many vacation days has every employee?"
+    thread, asked = str(uuid4()), str(uuid4())
+    engine = KnowledgeChatEngine(services, office.ada, thread)
+    async for _ in engine.turn(question, asked, str(uuid4())):
+        pass
+    again = KnowledgeChatEngine(services, office.ada, thread)
+    async for _ in again.turn(question, str(uuid4()), str(uuid4()), beside=asked):
+        pass
+    assert again.answer is not None
+    assert again.answer.receipt.cache == "off"
+    await office.index.sync({"new.md": "# News\n\nNothing of note."})
+    newer, _ = await office.ask(services, question)
+    assert newer.receipt.cache == "miss"
+
+
+async def test_a_follow_up_is_never_answered_from_another_thread(office: Office) -> None:
+    services = office.services()
+    thread = str(uuid4())
+    await office.ask(services, "How many vacation days has every employee?", thread=thread)
+    second, _ = await office.ask(services, "How many vacation days has every employee?", thread=thread)
+    assert second.receipt.cache == "off"
