@@ -10,7 +10,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -309,6 +309,57 @@ def _ad_hoc(path: Path, settings: Settings) -> Source:
     return known or Source.model_construct(
         name=str(full), path=full, groups=[EVERYONE], include=["**"], exclude=[], owner="", access=[]
     )
+
+
+async def replay(
+    settings: Settings,
+    receipt_id: str,
+    *,
+    model: str = "",
+    prompts_dir: Path | None = None,
+    release_id: int | None = None,
+) -> dict[str, Any]:
+    """Answer a question of the past once more, and say what differs; see `chat.replay.compared`.
+
+    The same release, models and prompts are used unless named: `model` is a deployment, or `extract` for quoting.
+    Raises `InputError` where the receipt, its release, its person or the model is gone.
+    """
+    from assistant.chat.replay import ReplayEngine, compared
+    from assistant.index import release
+    from assistant.index.retrieve import Opened, Pinned
+    from assistant.memory import people, threads
+
+    deployments = settings.models.deployments
+    if model:
+        deployments = [d for d in deployments if d.name == model]
+        if not deployments and model != "extract":
+            names = ", ".join(["extract", *(d.name for d in settings.models.deployments)])
+            raise InputError(f"There is no model {model}.", f"Name one of: {names}.")
+    own = settings.model_copy(
+        update={
+            "prompts_dir": prompts_dir or settings.prompts_dir,
+            "models": settings.models.model_copy(update={"deployments": deployments}),
+            "chat": settings.chat.model_copy(update={"cache_minutes": 0}),
+        }
+    )
+    async with parts(own) as built:
+        past = await threads.answered(built.db, receipt_id)
+        person = await people.by_id(built.db, past.person_id)
+        if person is None:
+            raise InputError("The person who asked is gone.", "Ask the question anew: assistant ask.")
+        if (wanted := release_id or past.receipt.release) is not None:
+            store = built.knowledge.store
+            row, table = await release.open_kept(built.db, store, wanted)
+            reader = _embedder(settings)
+            pinned = Pinned(built.db, store, _embedder_of(settings, reader)(row) or reader, Opened(row, table))
+            assert built.services is not None
+            built.services = replace(built.services, knowledge=pinned)
+        assert built.services is not None
+        engine = ReplayEngine(built.services, people.asker_of(person), past.thread_id, past.receipt.language or "en")
+        async for _ in engine.turn(past.question, past.question_id, str(uuid4())):
+            pass
+        assert engine.answer is not None
+        return compared(past.text, past.receipt, engine.answer.text, engine.answer.receipt)
 
 
 async def releases(db: Database) -> list[dict[str, Any]]:

@@ -498,6 +498,32 @@ def users_list(config: Config = None, data: Data = None, as_json: Json = False) 
         _table([{**r, "groups": ", ".join(r["groups"])} for r in rows])
 
 
+@app.command()
+def replay(
+    receipt: Annotated[str, typer.Argument(help="The id of an answer's receipt.")],
+    model: Annotated[str, typer.Option(help="Another deployment, or `extract` for quoting.")] = "",
+    prompts: Annotated[Path | None, typer.Option("--prompt", help="Another folder of prompts.")] = None,
+    release: Annotated[int | None, typer.Option(help="Another kept release.")] = None,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a question of the past once more and show the difference; nothing of it is kept."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.replay(settings, receipt, model=model, prompts_dir=prompts, release_id=release)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    _table([{"answer": side, **found[side]} for side in ("then", "now")])
+    out.print("\n".join(found["diff"]) or "The answers are the same.", markup=False)
+
+
 @eval_app.command("retrieval")
 def eval_retrieval(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (BEIR).")],

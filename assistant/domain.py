@@ -177,6 +177,7 @@ class Receipt(Plain):
     outcome: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
     restarts: int = 0
     segment: str = ""
+    language: str = Field(default="", description="the language that our own words in the answer are in")
     tokens_in: int = 0
     tokens_out: int = 0
     cost_nano: int = Field(default=0, description="nano-dollars: 1,000,000,000 are one dollar")

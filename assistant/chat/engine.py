@@ -86,6 +86,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         Raises `AssistantError` only before that: the thread is somebody else's, or the database is not there.
         """
         record = Record(answer_id, self._thread_id, asked=text[: self._s.settings.chat.question_chars])
+        record.language = self._language
         record.segment = next(iter(sorted(self._asker.groups - {"everyone", "admins"})), "everyone")
         shown: list[str] = []
         outcome: Outcome = "interrupted"
@@ -429,8 +430,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             nearest=self._nearest(found) if declined else (),
             receipt=record.receipt(numbers, outcome),
         )
-        await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
+        await self._store(answer, record)
         return answer
+
+    async def _store(self, answer: Answer, record: Record) -> None:
+        await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
 
     # What LlamaIndex asks of a chat engine, over the same turn.
 

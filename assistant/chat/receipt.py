@@ -32,6 +32,7 @@ class Record:
     thread_id: str
     asked: str
     segment: str = ""
+    language: str = ""
     began: float = field(default_factory=time.monotonic)
     first: float | None = None
     searched: str = ""
@@ -97,6 +98,7 @@ class Record:
             outcome=outcome,
             restarts=self.restarts,
             segment=self.segment,
+            language=self.language,
             tokens_in=sum(a.tokens_in for a in self.attempts),
             tokens_out=sum(a.tokens_out for a in self.attempts),
             cost_nano=sum(a.cost_nano for a in self.attempts),

@@ -168,6 +168,11 @@ class Knowledge:
     def _watch(self, found: Stages) -> None:
         """Told of the stages of a search; for whoever explains one."""
 
+    @property
+    def store(self) -> Store:
+        """Where the releases are."""
+        return self._store
+
     async def scope(self, asker: Asker) -> tuple[int, tuple[int, ...]]:
         """The release that answers now, and the rules that admit the asker."""
         opened = await self.release()

@@ -26,7 +26,7 @@ from assistant.database.tables import (
 )
 from assistant.database.words import kept
 from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
-from assistant.errors import NotFoundError
+from assistant.errors import InputError, NotFoundError
 from assistant.memory.branches import path, versions
 from assistant.memory.search import finds
 
@@ -511,6 +511,31 @@ async def receipt(db: Database, asker: Asker, answer_id: str) -> Receipt:
     if row is None or (row.person_id != asker.person_id and not asker.is_admin):
         raise NotFoundError("There is no such receipt.", "Open the conversation it belongs to.")
     return Receipt.model_validate(row.body)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer of the past with its question, for whoever replays it."""
+
+    person_id: str
+    thread_id: str
+    question_id: str
+    question: str
+    text: str
+    receipt: Receipt
+
+
+async def answered(db: Database, receipt_id: str) -> Answered:
+    """A receipt with its question and answer, whoever asked: only for the command line. Raises `InputError`."""
+    async with db.read() as session:
+        row = await session.get(ReceiptRow, receipt_id)
+        answer = (await session.exec(select(Message).where(Message.id == receipt_id))).first()
+        asked = select(Message).where(Message.id == (answer.parent_id if answer else None))
+        question = (await session.exec(asked)).first()
+    if row is None or answer is None or question is None:
+        raise InputError(f"There is no receipt {receipt_id}.", "Copy its id from the answer's receipt.")
+    receipt = Receipt.model_validate(row.body)
+    return Answered(row.person_id, row.thread_id, question.id, question.text, answer.text, receipt)
 
 
 async def spent_today(db: Database, person_id: str) -> int:

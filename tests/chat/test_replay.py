@@ -1,0 +1,80 @@
+"""An answer of the past comes out the same under the same parts, and what another model changes is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from assistant import bootstrap
+from assistant.errors import InputError
+from assistant.memory import people, threads
+from assistant.settings import ModelSettings, Settings, Source
+from tests.chat.conftest import Provider
+
+WHOLE = "How many vacation days does every employee have?"
+
+
+@pytest.fixture
+async def settings(tmp_path: Path) -> Settings:
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "leave.md").write_text(
+        "# Leave\n\nEvery employee has 28 days of vacation a year. Unused vacation days lapse on 31 March.\n"
+    )
+    made = Settings(data=tmp_path / "data", sources=[Source(name="share", path=share)])
+    await bootstrap.sync(made, [], "test")
+    return made
+
+
+async def answered(settings: Settings, *questions: str) -> tuple[str, int]:
+    """The receipt of the last answer of a thread, and how many messages are kept."""
+    async with bootstrap.parts(settings) as parts:
+        ada = people.asker_of(await people.add(parts.db, "ada@example.test"))
+        thread = str(uuid4())
+        for question in questions:
+            answer = await parts.answer(ada, question, thread)
+        return answer.id, len((await threads.reopen(parts.db, ada, thread)).messages)
+
+
+async def test_quoting_is_replayed_to_the_byte_and_nothing_of_it_is_kept(settings: Settings) -> None:
+    receipt, kept = await answered(settings, WHOLE, "and when do they lapse?")
+    found = await bootstrap.replay(settings, receipt)
+    assert found["same"]
+    assert found["diff"] == found["passages_added"] == found["passages_removed"] == []
+    async with bootstrap.parts(settings, answering=False) as parts:
+        ada = people.asker_of(await people.by_email(parts.db, "ada@example.test"))  # type: ignore[arg-type]
+        thread = (await threads.list_of(parts.db, ada))[0]
+        assert len((await threads.reopen(parts.db, ada, thread.id)).messages) == kept
+
+
+async def test_another_release_is_answered_from_and_the_difference_shown(settings: Settings) -> None:
+    receipt, _ = await answered(settings, WHOLE)
+    file = settings.sources[0].path / "leave.md"
+    file.write_text(file.read_text().replace("28 days", "30 days"))
+    await bootstrap.sync(settings, [], "test")
+    assert (await bootstrap.replay(settings, receipt))["same"]
+    newer = await bootstrap.replay(settings, receipt, release_id=2)
+    assert not newer["same"]
+    assert any("30 days" in line for line in newer["diff"] if line.startswith("+"))
+    assert (newer["then"]["release"], newer["now"]["release"]) == (1, 2)
+
+
+async def test_another_model_is_asked_when_it_is_named(settings: Settings, provider: Provider) -> None:
+    receipt, _ = await answered(settings, WHOLE)
+    with_models = settings.model_copy(update={"models": provider.settings("ok").models})
+    name = with_models.models.deployments[0].name
+    asked = await bootstrap.replay(with_models, receipt, model=name)
+    assert asked["now"]["model"] != "extract"
+    assert (await bootstrap.replay(with_models, receipt, model="extract"))["same"]
+    with pytest.raises(InputError, match="There is no model gpt-0"):
+        await bootstrap.replay(with_models, receipt, model="gpt-0")
+
+
+async def test_a_receipt_or_release_that_is_gone_is_said_to_be(settings: Settings) -> None:
+    receipt, _ = await answered(settings, WHOLE)
+    with pytest.raises(InputError, match="no receipt"):
+        await bootstrap.replay(settings, str(uuid4()))
+    with pytest.raises(InputError, match="no kept release 99"):
+        await bootstrap.replay(settings.model_copy(update={"models": ModelSettings()}), receipt, release_id=99)
