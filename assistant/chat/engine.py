@@ -147,6 +147,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield event
         yield Stage(name="check")
         await self._verify("".join(shown), found, record)
+        if warning := self._expired("".join(shown), found, record):
+            shown.append(warning)
+            yield Delta(text=warning)
         if scope is not None:
             await self._keep(scope, search.text, "".join(shown), record)
 
@@ -241,6 +244,17 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             scope, question, vector, text, passages, record.decision, record.verification, time.monotonic()
         )
         self._s.cache.keep(kept)
+
+    def _expired(self, text: str, found: Found, record: Record) -> str:
+        """A warning for each source of the answer that is past the date until which it was valid."""
+        cited = {p.document_id: p.title for n, p in enumerate(found.passages, 1) if n in cited_in(text)}
+        lines = [
+            say(self._language, "chat.expired", title=decide.label(title), date=f"{found.expired[i]:%Y-%m-%d}")
+            for i, title in cited.items()
+            if i in found.expired
+        ]
+        record.said = record.said or bool(lines)
+        return "".join(f"\n\n*{line}*" for line in lines)
 
     async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
         with record.step("retrieve") as notes:

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
-from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores
+from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
 from assistant.index import access, duplicates, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
@@ -45,6 +45,8 @@ class Found:
     attempts: tuple[Attempt, ...] = ()
     ms: dict[str, float] = field(default_factory=dict)
     nearest: tuple[Nearest, ...] = ()
+    # Until when each document was valid that no longer is.
+    expired: Mapping[int, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,9 @@ class Knowledge:
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
-        return Found(passages, opened.row.id, signals, (self._embedding(ms["embed"]),), ms, nearest)
+        today = now()
+        expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
+        return Found(passages, opened.row.id, signals, (self._embedding(ms["embed"]),), ms, nearest, expired)
 
     def _embedding(self, ms: float) -> Attempt:
         """The ledger's row for the question's own embedding."""

@@ -346,3 +346,14 @@ async def test_a_follow_up_is_never_answered_from_another_thread(office: Office)
     await office.ask(services, "How many vacation days has every employee?", thread=thread)
     second, _ = await office.ask(services, "How many vacation days has every employee?", thread=thread)
     assert second.receipt.cache == "off"
+
+
+async def test_a_source_past_its_date_is_said_to_be(office: Office) -> None:
+    await office.index.sync(
+        {"parking.md": "---\nvalid_until: 2024-12-31\n---\n# Parking\n\nParking in the yard costs 12 euros a month.\n"}
+    )
+    answer, _ = await office.ask(office.services(**LENIENT), "What does parking in the yard cost a month?")
+    assert "12 euros" in answer.text
+    assert "“Parking” was valid until 2024-12-31" in answer.text
+    other, _ = await office.ask(office.services(**LENIENT), "How many vacation days has every employee?")
+    assert "was valid until" not in other.text
