@@ -148,6 +148,9 @@ def test_the_pages_fit_a_phone_and_axe_finds_no_serious_fault(browser: Browser, 
     whole(page)
     faults = {"chat": _serious(page)}
     expect(page.locator(CHIP).first).to_be_visible()
+    account = page.locator("#user-nav-button").bounding_box()
+    assert account is not None
+    assert account["x"] + account["width"] <= 390
     page.locator("#me-link").click()
     page.locator(".talk summary").first.click()
     if not page.locator(".talk").first.get_by_label("Link to").count():
