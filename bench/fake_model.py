@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 FIRST_S = 0.3
-TOKENS_PER_S = 50
+TOKENS_PER_S = float(os.environ.get("TOKENS_PER_S", "50"))
 TOKENS = 60
 WORDS = "the policy allows this when the lead has signed the form before payroll closes for the month".split()
 

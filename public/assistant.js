@@ -45,7 +45,8 @@
     const header = document.getElementById("header");
     if (!me || !header || document.getElementById("me-link")) return;
     if (me.admin) header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
-    header.lastElementChild?.prepend(el("a", { id: "me-link", href: "/me" }, me.words.me));
+    header.lastElementChild?.prepend(el("a", { id: "me-link", href: "/me", "aria-label": me.words.me, title: me.words.me },
+      el("span", { class: "long" }, me.words.me), el("span", { class: "short" }, me.words.me_short)));
   };
 
   const post = async (address) => {

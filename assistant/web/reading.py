@@ -33,7 +33,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
-    talk = ("me", "again", "version", "version_before", "version_after", "edit")
+    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit")
     names = (
         "sidebar",
         "search",

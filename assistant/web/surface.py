@@ -1,7 +1,7 @@
 """Every route and socket event of Chainlit 2.12, and whether we let it through. A test fails on one without a row.
 
 `open` needs no session, `signed_in` one, `ours` is answered by a route of our own that is declared before Chainlit's,
-`closed` does not exist for anybody.
+`closed` does not exist for anybody. Our own routes stand in `OWN`; `admin` ones exist for admins only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ class Gate(StrEnum):
     SIGNED_IN = "signed_in"
     OURS = "ours"
     CLOSED = "closed"
+    ADMIN = "admin"
 
 
 CHAT = "/chat"
@@ -65,6 +66,44 @@ ROUTES: dict[tuple[str, str], Gate] = {
     ("GET", "/health"): Gate.CLOSED,  # ours is at the root
     ("GET", "/{full_path:path}"): Gate.OPEN,  # the page itself
 }
+
+# Our own routes, but for those that are the same with or without a session: files, redirects, health.
+OWN: dict[tuple[str, str], Gate] = {
+    ("POST", "/chat/login"): Gate.OPEN,
+    ("POST", "/chat/logout"): Gate.OPEN,
+    ("POST", "/chat/set-session-cookie"): Gate.OPEN,  # takes a token that counts, and no other
+    ("PUT", "/chat/feedback"): Gate.SIGNED_IN,
+    ("DELETE", "/chat/feedback"): Gate.SIGNED_IN,
+    ("GET", "/api/me"): Gate.SIGNED_IN,
+    ("GET", "/api/receipts/{answer_id}"): Gate.SIGNED_IN,
+    ("GET", "/api/passages/{answer_id}/{n}"): Gate.SIGNED_IN,
+    ("POST", "/api/answers/{answer_id}/again"): Gate.SIGNED_IN,
+    ("POST", "/api/answers/{answer_id}/show"): Gate.SIGNED_IN,
+    ("GET", "/documents/{document_id}"): Gate.SIGNED_IN,
+    ("GET", "/me"): Gate.SIGNED_IN,
+    ("GET", "/me/list"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/rename"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/pin"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/share"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/delete"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/restore"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/erase"): Gate.SIGNED_IN,
+    ("GET", "/me/threads/{thread_id}/export.json"): Gate.SIGNED_IN,
+    ("GET", "/me/threads/{thread_id}/export.md"): Gate.SIGNED_IN,
+    ("GET", "/me/memory"): Gate.SIGNED_IN,
+    ("POST", "/me/memory"): Gate.SIGNED_IN,
+    ("POST", "/me/memory/{note_id}"): Gate.SIGNED_IN,
+    ("POST", "/me/memory/{note_id}/delete"): Gate.SIGNED_IN,
+    ("GET", "/shared/{key}"): Gate.SIGNED_IN,
+    ("GET", "/shared/{key}/{answer_id}/{n}"): Gate.SIGNED_IN,
+}
+ADMIN = "/admin"
+
+
+def own_gate(method: str, path: str) -> Gate | None:
+    """Who may use a route of our own; None for one that nobody has decided on."""
+    return Gate.ADMIN if path == ADMIN or path.startswith(f"{ADMIN}/") else OWN.get((method, path))
+
 
 EVENTS: dict[str, Gate] = {
     "connect": Gate.OURS,  # ids are checked, then Chainlit's

@@ -34,7 +34,8 @@ def start_chromium(playwright: Playwright) -> Browser:
 class Server:
     """`assistant serve` on a fresh data folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = int(s.getsockname()[1])
@@ -45,7 +46,17 @@ class Server:
 
     def begin(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "assistant", "serve", "--data", str(self.data), "--port", str(self.port)],
+            [
+                sys.executable,
+                "-m",
+                "assistant",
+                "serve",
+                "--data",
+                str(self.data),
+                "--port",
+                str(self.port),
+                *self._options,
+            ],
             cwd=PROJECT,
             stdout=self._log,
             stderr=self._log,
