@@ -204,6 +204,7 @@ def index_sync(
         bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+    source: Annotated[str, typer.Option(help="Only this source of assistant.toml.")] = "",
     started_by: Annotated[str, typer.Option(hidden=True)] = "",
     config: Config = None,
     data: Data = None,
@@ -226,6 +227,7 @@ def index_sync(
                 bar,
                 allow_removals=allow_removals,
                 retry_failed=retry_failed,
+                only=source,
             )
 
     report = _run(job())

@@ -33,13 +33,14 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit.utils import mount_chainlit
 
     from assistant.web import ratings, sockets
-    from assistant.web.admin import routes as admin
+    from assistant.web.admin import index_routes, routes
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(signin.router)
     app.include_router(ratings.router)
     app.include_router(reading.router)
-    app.include_router(admin.router)
+    app.include_router(routes.router)
+    app.include_router(index_routes.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
     app.mount("/public", StaticFiles(directory=PROJECT / "public"))
