@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from assistant.index.explain import Explanation, Hidden, Hit
+if TYPE_CHECKING:
+    from assistant.index.explain import Explanation, Hidden, Hit
 
 # In the order of the search; the last is what the person is shown.
 STAGES = ("text", "vector", "fused", "after_rights", "reranked")

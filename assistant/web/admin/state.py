@@ -21,7 +21,7 @@ SHOWN_RELEASES = 25
 
 @dataclass(frozen=True)
 class State:
-    """Which release people are answered from, and which one waits for an admin."""
+    """Which release people are answered from, which one waits for an admin, and what the gate found of that one."""
 
     release: int | None
     documents: int
@@ -29,6 +29,7 @@ class State:
     since: datetime | None
     by: str
     held: ReleaseRow | None
+    report: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ async def state(db: Database) -> State:
         active = await session.get(ActiveRelease, 1)
         row = await session.get(ReleaseRow, active.release_id) if active and active.release_id else None
         held = await release.held(session)
+        found = await session.get(ReleaseReport, held.id) if held is not None else None
+    report = found.body if found else None
     if active is None or row is None:
-        return State(None, 0, 0, None, "", held)
+        return State(None, 0, 0, None, "", held, report)
     since = row.activated_at or active.updated_at
-    return State(row.id, row.documents, row.passages, since, active.activated_by, held)
+    return State(row.id, row.documents, row.passages, since, active.activated_by, held, report)
 
 
 async def run_view(db: Database) -> Run:
