@@ -232,6 +232,16 @@ async def facts(db: Database, document_id: int) -> Facts:
     return Facts(row, rule.key if rule else "", groups, int(count), last, repeats, repeated)
 
 
+async def numbers(db: Database, paths: Iterable[str]) -> dict[str, list[int]]:
+    """The ids of the documents with these paths; two sources may hold the same path."""
+    found: dict[str, list[int]] = {}
+    async with db.read() as session:
+        statement = select(DocumentRow.path, DocumentRow.id).where(col(DocumentRow.path).in_(set(paths)))
+        for path, number in (await session.exec(statement)).all():
+            found.setdefault(path, []).append(number or 0)
+    return found
+
+
 def _uses(db: Database) -> Subquery:
     """Every citation of every receipt that is kept: which document, and when. Read from the receipts themselves."""
     body = col(ReceiptRow.body)

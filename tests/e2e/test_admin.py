@@ -195,6 +195,9 @@ def test_a_held_release_is_accepted_and_rolled_back(admin: Person) -> None:
     expect(page.locator(".act")).to_contain_text(f"Release {HELD} waits for you")
     page.get_by_role("link", name=f"Look at release {HELD}").click()
     expect(page.locator("table.side tbody tr").first.locator(".down")).to_be_visible()
+    # Neither here does an admin read what their groups may not.
+    engineering = page.locator(".sides li", has_text="engineering/on-call-handbook.md").first
+    expect(engineering).to_contain_text("Its words are not shown")
     worse = page.locator("details.worse").first
     expect(worse.locator(".ranks")).to_contain_text("→")
     expect(worse.locator(".sides section")).to_have_count(2)
