@@ -243,12 +243,14 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
             await asyncio.wait([running])
 
 
-def _sources(settings: Settings, paths: Sequence[Path]) -> list[Source]:
+def _sources(settings: Settings, paths: Sequence[Path], only: str = "") -> list[Source]:
     """What is to be indexed. Raises `InputError` at once, before anything heavy is imported."""
+    if only and all(s.name != only for s in settings.sources):
+        raise InputError(f"--source {only}: no such source.", "Name one of assistant.toml.")
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path}: no such folder.", "Name an existing one.")
-    sources = [_ad_hoc(p, settings) for p in paths] or settings.sources
+    sources = [_ad_hoc(p, settings) for p in paths] or [s for s in settings.sources if only in {"", s.name}]
     if not sources:
         raise InputError("There is nothing to index.", "Name a folder, or add [[sources]] to assistant.toml.")
     for source in sources:
@@ -268,11 +270,12 @@ async def sync(
     *,
     allow_removals: bool = False,
     retry_failed: bool = False,
+    only: str = "",
 ) -> dict[str, Any]:
-    """Index the configured sources, or these folders beside them; see `ingest.sync`."""
+    """Index the configured sources, the one named `only`, or these folders beside them; see `ingest.sync`."""
     from dataclasses import asdict
 
-    sources = _sources(settings, paths)
+    sources = _sources(settings, paths, only)
 
     from assistant.index import ingest
     from assistant.index.store import Store
@@ -298,6 +301,7 @@ async def sync(
             drop_others=False,
             allow_removals=allow_removals,
             retry_failed=retry_failed,
+            whole=not only,
         )
         return asdict(report)
 
@@ -441,6 +445,15 @@ async def compare(settings: Settings, first: int, second: int) -> dict[str, Any]
         documents = await release.compare(db, Store(settings.index_uri), first, second)
         questions = await _gate(settings, db, _embedder(settings)).changed(first, second)
         return {"first": first, "second": second, **documents, "questions": questions}
+
+
+async def history(settings: Settings, document_id: int) -> list[dict[str, Any]]:
+    """What each kept release made of a document."""
+    from assistant.index import release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        return await release.history(db, Store(settings.index_uri), document_id)
 
 
 async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -204,6 +204,7 @@ def index_sync(
         bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+    source: Annotated[str, typer.Option(help="Only this source of assistant.toml.")] = "",
     started_by: Annotated[str, typer.Option(hidden=True)] = "",
     config: Config = None,
     data: Data = None,
@@ -226,6 +227,7 @@ def index_sync(
                 bar,
                 allow_removals=allow_removals,
                 retry_failed=retry_failed,
+                only=source,
             )
 
     report = _run(job())
@@ -392,6 +394,155 @@ def index_rights(
                 out.print(f"  {sign} {path}", markup=False)
     if not changes:
         out.print("Nobody gains or loses a document.")
+
+
+def _listed(settings: Settings, name: str, as_json: bool, read: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+    """Print rows that are read from the database: a table, or JSON under this name."""
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        async with bootstrap.database(settings) as db:
+            return list(await read(db))
+
+    rows = _run(job())
+    if as_json:
+        _print_json({name: rows})
+    else:
+        _table(rows)
+
+
+def _document(row: Any) -> dict[str, Any]:
+    keys = ("id", "source", "path", "title", "state", "reason", "owner", "language", "passages")
+    return {k: getattr(row, k) for k in keys} | {"changed": row.modified and f"{row.modified:%Y-%m-%d}"}
+
+
+After = Annotated[int, typer.Option(help="Go on after the document with this id.")]
+
+
+@index_app.command("documents")
+def index_documents(
+    q: Annotated[str, typer.Argument(help="Part of a title, path or reason.")] = "",
+    source: Annotated[str, typer.Option()] = "",
+    kind: Annotated[str, typer.Option(help="Ending of the file: pdf, md …")] = "",
+    state: Annotated[str, typer.Option(help="indexed, failed, empty or pending.")] = "",
+    owner: Annotated[str, typer.Option()] = "",
+    age: Annotated[str, typer.Option(help="month, year, old or very_old.")] = "",
+    language: Annotated[str, typer.Option()] = "",
+    after: After = 0,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List documents and what became of them, a page at a time."""
+    from assistant.index import catalogue
+
+    wanted = catalogue.Filter(q=q, source=source, kind=kind, state=state, owner=owner, age=age, language=language)
+
+    async def read(db: Any) -> list[dict[str, Any]]:
+        return [_document(d) for d in (await catalogue.documents(db, wanted, after)).rows]
+
+    _listed(load(config, data), "documents", as_json, read)
+
+
+@index_app.command("document")
+def index_document(document: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """Show one document: who may read it, how often it was cited, and what each kept release made of it."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+        from assistant.index import catalogue
+
+        async with bootstrap.database(settings) as db:
+            told = await catalogue.facts(db, document)
+        return {
+            **_document(told.row),
+            "groups": told.groups,
+            "rule": told.rule,
+            "cited": told.cited,
+            "cited_last": told.cited_last,
+            "repeats": told.repeats and told.repeats.path,
+            "repeated_by": [d.path for d in told.repeated],
+            "history": await bootstrap.history(settings, document),
+        }
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    history = found.pop("history")
+    for key, value in found.items():
+        out.print(f"{key:>12}  {', '.join(value) if isinstance(value, list) else value}", markup=False)
+    _table(history)
+
+
+@index_app.command("sources")
+def index_sources(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the sources and what became of their documents."""
+    settings = load(config, data)
+
+    async def read(db: Any) -> list[dict[str, Any]]:
+        from dataclasses import asdict
+
+        from assistant.index import catalogue
+
+        return [asdict(s) for s in await catalogue.sources(db, [(s.name, str(s.path)) for s in settings.sources])]
+
+    _listed(settings, "sources", as_json, read)
+
+
+@index_app.command("runs")
+def index_runs(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the newest runs."""
+
+    async def read(db: Any) -> list[dict[str, Any]]:
+        from assistant.index import catalogue
+
+        keys = ("id", "started_by", "state", "done", "total", "message", "release_id", "started_at", "finished_at")
+        return [{k: getattr(r, k) for k in keys} for r in (await catalogue.runs(db))[: catalogue.PAGE]]
+
+    _listed(load(config, data), "runs", as_json, read)
+
+
+@index_app.command("stale")
+def index_stale(
+    months: Annotated[int, typer.Option(min=0, max=120, help="Unread for so long; 0: past their date.")] = 0,
+    owner: Annotated[str | None, typer.Option(show_default=False)] = None,
+    after: After = 0,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List documents past their date, or old and cited by no answer for so many months."""
+
+    async def read(db: Any) -> list[dict[str, Any]]:
+        from assistant.index import catalogue
+
+        unread = catalogue.unread(db, months, owner, after) if months else None
+        found = await (unread or catalogue.expired(db, owner, after))
+        return [_document(d) | {"valid_until": d.valid_until} for d in found.page.rows]
+
+    _listed(load(config, data), "documents", as_json, read)
+
+
+@app.command("audit")
+def audit_log(
+    person: Annotated[str, typer.Option(help="Only what this one did.")] = "",
+    before: Annotated[int | None, typer.Option(help="Go on before this entry.", show_default=False)] = None,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Who did what as an admin, the newest first."""
+
+    async def read(db: Any) -> list[dict[str, Any]]:
+        from assistant.ops import audit
+
+        found = (await audit.entries(db, person, before))[: audit.PAGE]
+        return [r.model_dump(include={"seq", "created_at", "person", "action", "subject"}) for r in found]
+
+    _listed(load(config, data), "entries", as_json, read)
 
 
 @users_app.command("add")

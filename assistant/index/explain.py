@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlmodel import col, select
 
@@ -32,7 +32,10 @@ class Hit(Plain):
 
 
 class Hidden(Plain):
-    """A document that the question would find, and what keeps it from the person."""
+    """A document that the question would find, and what keeps it from the person.
+
+    `cause`: its rule does not admit them, the release carries an older narrower rule, or it left the index.
+    """
 
     document: str
     title: str
@@ -40,6 +43,7 @@ class Hidden(Plain):
     rule: str
     groups: tuple[str, ...] = ()
     reason: str
+    cause: Literal["not_admitted", "older_rule", "gone"] = "not_admitted"
 
 
 class Explanation(Plain):
@@ -85,9 +89,9 @@ async def explain(
             ),
         },
         hidden=tuple(
-            Hidden(document=p.document, title=p.title, score=p.scores.fused, rule=rule, groups=groups, reason=reason)
+            Hidden(document=p.document, title=p.title, score=p.scores.fused, **told)
             for p in sorted(best.values(), key=lambda p: -p.scores.fused)
-            for rule, groups, reason in why.get(p.document_id, ())
+            if (told := why.get(p.document_id)) is not None
         ),
         signals=found.signals,
     )
@@ -108,9 +112,7 @@ async def _hits(table: Table, scores: Mapping[str, float]) -> tuple[Hit, ...]:
     )
 
 
-async def _why(
-    db: Database, person: Asker, carried: Mapping[int, int]
-) -> dict[int, list[tuple[str, tuple[str, ...], str]]]:
+async def _why(db: Database, person: Asker, carried: Mapping[int, int]) -> dict[int, dict[str, Any]]:
     """For each document that the person may not see: its rule, the groups that it admits, and a reason in words.
 
     `carried` is the rule that a document's passages carry in the release.
@@ -119,17 +121,18 @@ async def _why(
         rules = {r.id: r for r in (await session.exec(select(AccessRule))).all()}
         mine = set(await access.rules_of(session, person))
         documents = await _rows(session, carried)
-    out: dict[int, list[tuple[str, tuple[str, ...], str]]] = {}
+    out: dict[int, dict[str, Any]] = {}
     for i, document in documents.items():
         rule, old = rules[document.rule_id], rules.get(carried[i])
         if document.state != "indexed":
             reason = f"it is no longer in the index: {document.reason or document.state}"
-            out[i] = [(rule.key, tuple(rule.groups), reason)]
+            out[i] = {"rule": rule.key, "groups": tuple(rule.groups), "reason": reason, "cause": "gone"}
         elif document.rule_id not in mine:
-            out[i] = [(rule.key, tuple(rule.groups), f"it may be read by {', '.join(rule.groups)} only")]
+            reason = f"it may be read by {', '.join(rule.groups)} only"
+            out[i] = {"rule": rule.key, "groups": tuple(rule.groups), "reason": reason, "cause": "not_admitted"}
         elif carried[i] not in mine and old is not None:
             reason = "the release still carries an older, narrower rule; the next run brings it along"
-            out[i] = [(old.key, tuple(old.groups), reason)]
+            out[i] = {"rule": old.key, "groups": tuple(old.groups), "reason": reason, "cause": "older_rule"}
     return out
 
 

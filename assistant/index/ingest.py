@@ -116,6 +116,7 @@ class _Ways:
     configured: bool
     allow_removals: bool
     retry_failed: bool
+    whole: bool
 
 
 def fingerprint(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
@@ -162,6 +163,7 @@ async def sync(
     progress: Progress | None = None,
     allow_removals: bool = False,
     retry_failed: bool = False,
+    whole: bool = True,
 ) -> Report:
     """Bring the index to what the sources hold, and activate it when it is whole and passes the gate.
 
@@ -169,13 +171,14 @@ async def sync(
     holds the lock, `ReleaseError` when the disk is full; a file that cannot be read is listed in the report and stops
     nothing. Until the run ends well, people are answered from the release before it; a release that is worse, or
     that lost most of a source unless `allow_removals`, waits for an admin, and the report says why it is `held`.
-    `retry_failed` reads again what failed before, although its bytes are the same.
+    `retry_failed` reads again what failed before, although its bytes are the same. `whole` says that `wanted` are all
+    the configured sources: only then does finding nothing new tell that what is held is out of date.
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
         beat = _Beat(parts.db, run, progress)
         try:
-            ways = _Ways(drop_others, configured, allow_removals, retry_failed)
+            ways = _Ways(drop_others, configured, allow_removals, retry_failed, whole)
             report = await _run(parts, wanted, ways, beat)
         except BaseException as error:
             full = _disk_is_full(error)
@@ -593,7 +596,7 @@ async def _stay(
     """Nothing is new: the newest release stays, and serves again if somebody had gone back from it."""
     await _note_failed(parts.db, failed, report)
     async with parts.db.write() as session:
-        if ways.configured:
+        if ways.configured and ways.whole:
             # What waits for an admin tells of sources that have changed back since.
             await release.forget_held(session)
         active = await release.active(session)

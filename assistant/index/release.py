@@ -189,6 +189,42 @@ async def compare(db: Database, store: Store, first: int, second: int) -> dict[s
     }
 
 
+async def history(db: Database, store: Store, document_id: int) -> list[dict[str, Any]]:
+    """A document in each release that is kept or held, the newest first.
+
+    `became` says what that release made of it beside the one before: `added`, `changed`, `removed`, `same` or `absent`;
+    `unknown` where the release cannot be read, `oldest` in the first one that is kept.
+    """
+    statement = select(ReleaseRow).where(col(ReleaseRow.state).in_({*KEPT_STATES, "held"})).order_by(col(ReleaseRow.id))
+    async with db.read() as session:
+        kept = list((await session.exec(statement)).all())
+    told: list[dict[str, Any]] = []
+    before: frozenset[tuple[int, str]] | None = None
+    for row in kept:
+        became, passages = "unknown", 0
+        try:
+            found = await (await store.open(row.table_name, row.version)).of_document(document_id)
+        except (ReleaseError, OSError, RuntimeError, ValueError):
+            # Damage is told where releases are listed.
+            before = None
+        else:
+            now_, passages = frozenset((p["start"], p["text_hash"]) for p in found), len(found)
+            became = _became(before, now_)
+            before = now_
+        told.append(
+            {"release": row.id, "state": row.state, "at": row.created_at, "passages": passages, "became": became}
+        )
+    return told[::-1]
+
+
+def _became(before: frozenset[tuple[int, str]] | None, now_: frozenset[tuple[int, str]]) -> str:
+    if before is None:
+        return "oldest" if now_ else "absent"
+    if before == now_:
+        return "same" if now_ else "absent"
+    return "changed" if before and now_ else "added" if now_ else "removed"
+
+
 async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
     """The active release, read and found whole; else the newest whole one before it, with the damage noted.
 

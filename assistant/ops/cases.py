@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
+from sqlalchemy import func
 from sqlmodel import col, select
 
 from assistant.database.engine import Database
-from assistant.database.tables import AuditRow, CaseRow, DocumentRow, Message, Person, Thread
-from assistant.domain import Asker, Case
+from assistant.database.tables import (
+    AuditRow,
+    CaseRow,
+    DocumentRow,
+    FeedbackRow,
+    Message,
+    Person,
+    ReceiptRow,
+    Thread,
+)
+from assistant.domain import Asker, Case, Level
 from assistant.errors import InputError, NotFoundError
 
 _DASHES = re.compile(r"[\u2010-\u2015\u2212\-]")
@@ -105,6 +115,18 @@ async def make_case(
         session.add(AuditRow(person=admin.email, action="make case", subject=case.id))
     await rewrite_file(db, file)
     return case
+
+
+async def gaps(db: Database) -> dict[str, int]:
+    """How many answers that were rated `bad`, and how many `declined` questions, are no case yet."""
+    made = select(CaseRow.message_id).where(col(CaseRow.message_id).is_not(None))
+    bad = select(func.count()).where(FeedbackRow.value == 0, col(FeedbackRow.message_id).not_in(made))
+    declined = select(func.count()).where(ReceiptRow.level == Level.DECLINED, col(ReceiptRow.id).not_in(made))
+    async with db.read() as session:
+        return {
+            "bad": int((await session.exec(bad)).one()),
+            "declined": int((await session.exec(declined)).one()),
+        }
 
 
 async def rewrite_file(db: Database, file: Path) -> None:

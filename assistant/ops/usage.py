@@ -21,6 +21,15 @@ _COLUMNS = {
 }
 
 
+async def of_day(db: Database, day: str) -> dict[str, Any]:
+    """`calls`, `failed` and `dollars` of one day, YYYY-MM-DD in UTC."""
+    failed = func.sum(case((col(UsageRow.outcome) == "ok", 0), else_=1))
+    statement: Any = select(func.count(), func.coalesce(failed, 0), func.coalesce(func.sum(col(UsageRow.cost_nano)), 0))
+    async with db.read() as session:
+        calls, failures, cost = (await session.exec(statement.where(col(UsageRow.day) == day))).one()
+    return {"calls": int(calls), "failed": int(failures), "dollars": int(cost) / NANO}
+
+
 async def summary(db: Database, by: By) -> list[dict[str, Any]]:
     """One row for each day, segment, feature, model or person, dearest first (days in order).
 

@@ -22,12 +22,22 @@ SILENT = timedelta(seconds=60)
 _children: set[asyncio.Task[None]] = set()
 
 
-async def start(settings: Settings, started_by: str, *, on_terminal: bool = False) -> None:
-    """Begin a run in a child process. Whether another one runs is decided by its lock, not here.
+async def start(
+    settings: Settings,
+    started_by: str,
+    *,
+    on_terminal: bool = False,
+    source: str = "",
+    allow_removals: bool = False,
+    retry_failed: bool = False,
+) -> None:
+    """Begin a run in a child process, of all sources or of one. Whether another one runs is decided by its lock.
 
     `on_terminal` lets the child draw its progress bar where this process was started.
     """
-    command = [sys.executable, "-m", "assistant", "index", "sync", "--json", "--started-by", started_by]
+    command = [sys.executable, "-m", "assistant", "index", "sync", "--json", f"--started-by={started_by}"]
+    command += [f"--source={source}"] if source else []
+    command += ["--allow-removals"] * allow_removals + ["--retry-failed"] * retry_failed
     process = await asyncio.create_subprocess_exec(
         *command,
         "--data",

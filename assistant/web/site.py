@@ -33,6 +33,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit.utils import mount_chainlit
 
     from assistant.web import ratings, sockets
+    from assistant.web.admin import index_routes
     from assistant.web.admin import routes as admin
     from assistant.web.me import routes as me
 
@@ -41,6 +42,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(ratings.router)
     app.include_router(reading.router)
     app.include_router(admin.router)
+    app.include_router(index_routes.router)
     app.include_router(me.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)

@@ -44,19 +44,12 @@ class Server:
         self._log = (folder / "server.log").open("w+")
         self.first_page = ""
 
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "assistant", *words, "--data", str(self.data)]
+
     def begin(self) -> None:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "assistant",
-                "serve",
-                "--data",
-                str(self.data),
-                "--port",
-                str(self.port),
-                *self._options,
-            ],
+            [*self.command("serve"), "--port", str(self.port), *self._options],
             cwd=PROJECT,
             stdout=self._log,
             stderr=self._log,

@@ -10,6 +10,7 @@ from assistant.database.tables import AuditRow, DocumentRow, ReleaseChange, Rele
 from assistant.errors import InputError
 from assistant.index import access, ingest, release
 from assistant.index.release import Judgement
+from assistant.settings import Source
 from tests.index.conftest import Index, asker, put
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -128,3 +129,17 @@ async def test_the_first_release_has_nothing_to_be_held_beside(index: Index) -> 
     put(index.folder, PAGES)
     gate = Refuses()
     assert ((await held(index, gate)).held, gate.asked) == ("", [])
+
+
+async def test_a_run_of_one_source_that_finds_nothing_new_leaves_what_is_held(index: Index) -> None:
+    await index.sync(PAGES)
+    other = Source(name="other", path=index.home / "other")
+    other.path.mkdir()
+    put(index.folder, CHANGE)
+    await held(index)
+    await ingest.sync(index.parts, [other], whole=False, retry_failed=True)
+    assert (await states(index))[2] == "held"
+    put(index.folder, PAGES)
+    (index.folder / "new.md").unlink()
+    await ingest.sync(index.parts, [index.source], whole=True)
+    assert (await states(index))[2] == "dropped"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select, update
 
-from assistant.database.tables import ReleaseRow
+from assistant.database.tables import DocumentRow, ReleaseRow
 from assistant.errors import InputError, ReleaseError
 from assistant.index import release, store
 from assistant.index.store import Store
@@ -278,3 +278,28 @@ async def test_a_reader_keeps_its_release_while_the_next_one_goes_live(two: Inde
     before = sorted([r["text"] async for r in table.rows(["text"])])
     await two.sync({"0.md": "# Page 0\n\nMore.", "2.md": None})
     assert sorted([r["text"] async for r in table.rows(["text"])]) == before
+
+
+async def test_the_history_of_a_document_says_what_each_kept_release_made_of_it(index: Index) -> None:
+    await index.sync(PAGES)
+    await index.sync({"1.md": "# Page 1\n\nThe second text of page 1.", "5.md": None, "new.md": "# New\n\nFresh."})
+    await index.sync({"5.md": PAGES["5.md"], "new.md": None})
+    async with index.db.read() as session:
+        ids = {d.path: d.id or 0 for d in (await session.exec(select(DocumentRow))).all()}
+
+    async def became(path: str) -> list[str]:
+        return [h["became"] for h in await release.history(index.db, index.store, ids[path])]
+
+    assert await became("0.md") == ["same", "same", "oldest"]
+    assert await became("1.md") == ["same", "changed", "oldest"]
+    assert await became("5.md") == ["added", "removed", "oldest"]
+    assert await became("new.md") == ["removed", "added", "absent"]
+    told = await release.history(index.db, index.store, ids["0.md"])
+    assert [(h["release"], h["passages"]) for h in told] == [(3, 1), (2, 1), (1, 1)]
+
+
+async def test_a_release_that_cannot_be_read_is_unknown_in_the_history_and_hides_no_other(two: Index) -> None:
+    async with two.db.write() as session:
+        await session.exec(update(ReleaseRow).where(col(ReleaseRow.id) == 1).values(table_name="gone"))
+    told = await release.history(two.db, two.store, 1)
+    assert [h["became"] for h in told] == ["oldest", "unknown"]

@@ -2,53 +2,79 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow
+from assistant.web.admin import index_routes, routes
 from tests.web.conftest import Chat, Site
 from tests.web.test_ownership import _rate
 
-PATHS = ["/admin", "/admin/knowledge", "/admin/knowledge/run", "/admin/knowledge/documents", "/admin/ratings"]
-PATHS += ["/admin/ratings/x", "/admin/cost", "/admin/people"]
-POSTS = ["/admin/knowledge/reindex", "/admin/knowledge/activate", "/admin/ratings/x/case"]
+NAMED = {"{act}": "activate"}
+# Every route there is, with something in the place of each number.
+ROUTES = sorted(
+    (method, re.sub(r"\{\w+\}", lambda m: NAMED.get(m[0], "1"), route.path))
+    for router in (routes.router, index_routes.router)
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods
+)
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_for_others_the_pages_do_not_exist(site: Site, ada: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_for_others_the_pages_do_not_exist(site: Site, ada: httpx.AsyncClient, method: str, path: str) -> None:
     async with site.client() as nobody:
         for client in (ada, nobody):
-            assert (await client.get(path)).status_code == 404
+            answer = await client.request(method, path, data={"question": "pay?"} if method == "POST" else None)
+            assert answer.status_code == 404, (method, path)
 
 
-@pytest.mark.parametrize("path", POSTS)
-async def test_for_others_nothing_can_be_done(site: Site, ada: httpx.AsyncClient, path: str) -> None:
-    async with site.client() as nobody:
-        for client in (ada, nobody):
-            assert (await client.post(path, data={"release": 1})).status_code == 404
-
-
-async def test_the_knowledge_page_says_first_what_people_are_answered_from(root: httpx.AsyncClient) -> None:
-    text = (await root.get("/admin/knowledge")).text
+async def test_the_overview_says_first_what_people_are_answered_from_and_what_is_wrong(
+    root: httpx.AsyncClient,
+) -> None:
+    text = (await root.get("/admin")).text
     assert "People are being answered from release 1." in text
-    assert "The file is encrypted." in text
-    assert "2 indexed, 1 failed, 0 without text" in text
+    assert "1 failed" in text
+    assert "Re-index now" in text
+    old = await root.get("/admin/knowledge")
+    assert (old.status_code, old.headers["location"]) == (303, "/admin")
 
 
 async def test_documents_are_found_by_title_path_and_reason(root: httpx.AsyncClient) -> None:
     for q, there, gone in (
-        ("PAY", "Pay bands", "Leave"),
-        ("leave.md", "Leave policy", "Pay"),
-        ("encrypt", "broken", "Pay"),
+        ("PAY", "Pay bands", "Leave policy"),
+        ("leave.md", "Leave policy", "Pay bands"),
+        ("encrypt", "broken", "Pay bands"),
     ):
-        text = (await root.get("/admin/knowledge/documents", params={"q": q})).text
+        text = (await root.get("/admin/documents", params={"q": q})).text
         assert there in text
         assert gone not in text
-    assert "Nothing matches." in (await root.get("/admin/knowledge/documents", params={"q": "%"})).text
-    failed = (await root.get("/admin/knowledge/documents", params={"state": "failed"})).text
+    assert "Nothing matches." in (await root.get("/admin/documents", params={"q": "%"})).text
+    failed = (await root.get("/admin/documents", params={"state": "failed"})).text
     assert "broken.pdf" in failed
-    assert "Leave" not in failed
+    assert "Leave policy" not in failed
+
+
+async def test_failed_files_stand_with_their_reasons_and_can_be_narrowed(root: httpx.AsyncClient) -> None:
+    assert "The file is encrypted." in (await root.get("/admin/failed")).text
+    other = (await root.get("/admin/failed", params={"reason": "something else"})).text
+    assert "broken.pdf" not in other
+
+
+async def test_a_source_that_is_none_starts_no_run(root: httpx.AsyncClient) -> None:
+    assert (await root.post("/admin/runs", data={"source": "--config=/etc"})).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/admin/documents/99", "/admin/runs/99", "/admin/releases/99"])
+async def test_what_is_not_there_says_so(root: httpx.AsyncClient, path: str) -> None:
+    answer = await root.get(path)
+    assert answer.status_code == 404
+    assert answer.text.startswith('{"detail":"There is no such')
+    assert (await root.get(path.replace("99", str(2**40)))).status_code == 422
 
 
 async def test_a_bad_rating_becomes_a_case(
@@ -92,7 +118,7 @@ async def test_the_cost_page_sums_the_ledger(chat: Chat, root: httpx.AsyncClient
 async def test_what_an_admin_does_is_written_down(site: Site, root: httpx.AsyncClient) -> None:
     from sqlmodel import select
 
-    assert (await root.post("/admin/knowledge/reindex")).status_code == 303
+    assert (await root.post("/admin/runs")).status_code == 303
     db = Database(f"sqlite+aiosqlite:///{site.data / 'assistant.db'}")
     async with db.read() as session:
         rows = (await session.exec(select(AuditRow.person, AuditRow.action))).all()
@@ -101,7 +127,7 @@ async def test_what_an_admin_does_is_written_down(site: Site, root: httpx.AsyncC
 
 
 async def test_the_pages_speak_german_too(site: Site, root: httpx.AsyncClient) -> None:
-    text = (await root.get("/admin/knowledge", headers={"Accept-Language": "de-DE"})).text
+    text = (await root.get("/admin", headers={"Accept-Language": "de-DE"})).text
     assert "Antworten kommen gerade aus Stand" in text
 
 
@@ -113,7 +139,7 @@ async def test_a_document_is_shown_in_every_state_it_can_be_in(site: Site, root:
         for state in ("pending", "empty", "failed", "indexed", "removed", "something new"):
             session.add(DocumentRow(source="states", path=f"states/{state}.md", rule_id=1, state=state))
     await db.close()
-    text = (await root.get("/admin/knowledge/documents", params={"q": "states/"})).text
+    text = (await root.get("/admin/documents", params={"q": "states/"})).text
     for word in ("not read yet", "without text", "failed", "indexed"):
         assert word in text
     assert "removed.md" not in text

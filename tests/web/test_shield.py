@@ -51,7 +51,7 @@ async def test_another_site_changes_nothing(site: Site, ada: httpx.AsyncClient, 
         ("POST", "/chat/logout"),
         ("PUT", "/chat/feedback"),
         ("DELETE", "/chat/project/thread"),
-        ("POST", "/admin/knowledge/reindex"),
+        ("POST", "/admin/runs"),
     ):
         answer = await ada.request(method, path, headers={"Origin": origin}, json={})
         assert answer.status_code == 403, (method, path)

@@ -29,13 +29,22 @@ def _say(language: str, key: str, **values: object) -> str:
     return say(language, f"admin.{key}", **values)
 
 
-def when(language: str, moment: datetime | None) -> str:
-    """Today by the clock (UTC), another day by its date."""
+def when(language: str, moment: datetime | None, *, clock: bool = False) -> str:
+    """Today by the clock (UTC), another day by its date, and with `clock` its time too."""
     if moment is None:
         return ""
     if moment.date() == now().date():
         return say(language, "admin.today_at", clock=f"{moment:%H:%M}")
-    return day(language, moment)
+    return f"{day(language, moment)}, {moment:%H:%M}" if clock else day(language, moment)
+
+
+def did(language: str, action: str) -> str:
+    """An entry of the audit log in words; one that we have no words for as it stands."""
+    name = action.replace(" ", "_").replace("-", "_")
+    try:
+        return say(language, f"admin.did_{name}")
+    except KeyError:
+        return action
 
 
 def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLResponse:
@@ -44,6 +53,7 @@ def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLRespon
     text = _templates.get_template(name).render(
         t=partial(_say, language),
         when=partial(when, language),
+        did=partial(did, language),
         n=partial(figure, language),
         language=language,
         here=request.url.path,

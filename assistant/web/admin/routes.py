@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from assistant.database.tables import AuditRow
-from assistant.domain import Asker
+from assistant.domain import now
 from assistant.errors import AssistantError
+from assistant.index import catalogue
 from assistant.memory import people
-from assistant.ops import cases, usage
-from assistant.web import house, in_words, reindex
-from assistant.web.admin import knowledge, ratings
+from assistant.ops import audit, cases, usage
+from assistant.web import house, in_words
+from assistant.web.admin import ratings, state
 from assistant.web.admin.render import page
 from assistant.web.gatekeeper import Admin
 from assistant.web.sessions import present
@@ -21,82 +21,35 @@ from assistant.web.sessions import present
 router = APIRouter(prefix="/admin")
 By = Literal["day", "segment", "feature", "model", "person"]
 Text = Annotated[str, Form(max_length=4_000)]
+SHOWN = 4
 
 
-async def _noted(asker: Asker, action: str, subject: str = "") -> None:
-    async with house.parts().db.write() as session:
-        session.add(AuditRow(person=asker.email, action=action, subject=subject))
-
-
-def _back(path: str) -> Response:
+def back(path: str) -> Response:
+    """To a page, after something was done."""
     return RedirectResponse(path, status_code=303)
 
 
 @router.get("")
-async def start(asker: Admin) -> Response:
-    return _back("/admin/knowledge")
-
-
-# Knowledge
-
-
-@router.get("/knowledge")
-async def show_knowledge(request: Request, asker: Admin, problem: str = "") -> Response:
-    """What people are answered from, the newest run, the releases, the documents."""
+async def show_overview(request: Request, asker: Admin) -> Response:
+    """What people are answered from, what waits for an admin, and what the day was like."""
     db = house.parts().db
     return page(
         request,
         asker,
-        "knowledge.html",
-        state=await knowledge.state(db),
-        run=await knowledge.run_view(db),
-        releases=await knowledge.releases(db),
-        documents=await knowledge.documents(db),
-        counts=await knowledge.counts(db),
-        problem=problem[:300],
+        "overview.html",
+        state=await state.state(db),
+        run=await state.run_view(db),
+        releases=(await state.releases(db))[:SHOWN],
+        counts=await catalogue.counts(db),
+        gaps=await cases.gaps(db),
+        today=await usage.of_day(db, f"{now():%Y-%m-%d}"),
     )
 
 
-@router.get("/knowledge/run")
-async def show_run(request: Request, asker: Admin) -> Response:
-    """The newest run alone; the page asks for it again and again while it runs."""
-    db = house.parts().db
-    return page(request, asker, "_run.html", run=await knowledge.run_view(db), live=True)
-
-
-@router.get("/knowledge/documents")
-async def show_documents(
-    request: Request,
-    asker: Admin,
-    q: Annotated[str, Query(max_length=200)] = "",
-    state: Annotated[str, Query(max_length=20)] = "",
-    after: Annotated[str, Query(max_length=1_000)] = "",
-) -> Response:
-    """One page of documents, found by title, path or reason."""
-    documents = await knowledge.documents(house.parts().db, q.strip(), state, after)
-    return page(request, asker, "_documents.html", documents=documents)
-
-
-@router.post("/knowledge/reindex")
-async def start_run(request: Request, asker: Admin) -> Response:
-    """Start a run in a process of its own, unless one is under way."""
-    if not reindex.is_starting() and not reindex.is_running(await reindex.latest_run(house.parts().db)):
-        await _noted(asker, "re-index")
-        await reindex.start(house.parts().settings, asker.email)
-    return _back("/admin/knowledge")
-
-
-@router.post("/knowledge/activate")
-async def activate(request: Request, asker: Admin, release: Annotated[int, Form()]) -> Response:
-    """Answer people from another kept release, from the next question on."""
-    from assistant import bootstrap
-
-    try:
-        await bootstrap.activate(house.parts().settings, release, asker.email)
-    except AssistantError as error:
-        return await show_knowledge(request, asker, problem=str(error))
-    await _noted(asker, "activate release", str(release))
-    return _back("/admin/knowledge")
+@router.get("/knowledge")
+async def show_knowledge(asker: Admin) -> Response:
+    """Where the overview was before; bookmarks and printed instructions name it."""
+    return back("/admin")
 
 
 # Ratings
@@ -113,7 +66,7 @@ async def show_ratings(request: Request, asker: Admin) -> Response:
 async def show_rating(request: Request, asker: Admin, message_id: str, problem: str = "") -> Response:
     """One answer whole, and the form that makes a case of it."""
     complaint = await ratings.complaint(house.parts().db, message_id)
-    await _noted(asker, "read a rated answer", message_id)
+    await audit.note(house.parts().db, asker, "read a rated answer", message_id)
     rows = in_words.rows(complaint.receipt, present().language, None) if complaint.receipt else []
     return page(request, asker, "case.html", complaint=complaint, rows=rows, problem=problem, found=[], q="")
 
@@ -150,7 +103,7 @@ async def make_case(
         )
     except AssistantError as error:
         return await show_rating(request, asker, message_id, problem=str(error))
-    return _back(f"/admin/ratings?made={message_id}")
+    return back(f"/admin/ratings?made={message_id}")
 
 
 # Cost and people
@@ -169,3 +122,18 @@ async def show_cost(request: Request, asker: Admin, by: By = "day") -> Response:
 async def show_people(request: Request, asker: Admin) -> Response:
     """Who may sign in."""
     return page(request, asker, "people.html", everyone=await people.everyone(house.parts().db))
+
+
+@router.get("/audit")
+async def show_audit(
+    request: Request,
+    asker: Admin,
+    person: Annotated[str, Query(max_length=254)] = "",
+    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+) -> Response:
+    """Who did what."""
+    db = house.parts().db
+    rows = await audit.entries(db, person, before)
+    more = rows[audit.PAGE - 1].seq if len(rows) > audit.PAGE else None
+    rows = rows[: audit.PAGE]
+    return page(request, asker, "audit.html", rows=rows, more=more, person=person, actors=await audit.actors(db))
