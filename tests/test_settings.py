@@ -52,7 +52,7 @@ BAD = {
     "negative price": (DEPLOYMENT + "price_in = -1", "models.deployments.price_in (entry 1): must be at least 0"),
     "bad choice": ("[chat]\nlanguage = 'fr'", "chat.language: must be one of 'en' or 'de' (it is \"fr\")"),
     "bad tier": (DEPLOYMENT.replace("strong", "huge"), "models.deployments.tier (entry 1): must be one of 'small' or"),
-    "missing key": ("[[sources]]\nname = 'a'", "sources.path (entry 1): is missing; add it"),
+    "missing key": ("[[sources]]\nname = 'a'", "sources (entry 1): path is missing; add it"),
     "missing in the second": (DEPLOYMENT + "[[models.deployments]]\nname = 'b'", "(entry 2): is missing; add it (and"),
     "empty name": (SOURCE.replace("share", ""), "sources.name (entry 1): must not be empty; fill it in"),
     "odd name": (SOURCE.replace("share", "../x"), "sources.name (entry 1): must be made of letters"),

@@ -11,7 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,14 @@ from assistant.database.tables import (
     UsageRow,
 )
 from assistant.domain import Attempt, Progress, now
-from assistant.errors import AssistantError, BusyError, FullError, ParseError, ReleaseError
-from assistant.index import access, compact, duplicates, parse, release, sources, split
+from assistant.errors import AssistantError, BusyError, FullError, InputError, ParseError, ReleaseError
+from assistant.index import access, compact, duplicates, parse, release, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
+from assistant.index.schedule import following
+from assistant.index.sources.opening import location, opened, remembered
+from assistant.index.sources.origin import Found, Origin, fingerprint
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
 from assistant.index.workers import Workers
@@ -54,7 +57,7 @@ _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os er
 
 @dataclass
 class Report:
-    """What a run did, as the command prints it."""
+    """What a run did, as the command prints it. `problems` names sources that could not be listed."""
 
     release: int | None = None
     held: str = ""
@@ -68,6 +71,7 @@ class Report:
     duplicates: int = 0
     empty: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -75,7 +79,8 @@ class Report:
 class Parts:
     """What a run works with. `lock` is a file that only one run holds; `calls` collects the embedder's ledger.
 
-    `check` is the gate: without one, only the loss of too many documents keeps a release from going live.
+    `check` is the gate: without one, only the loss of too many documents keeps a release from going live. `home` is
+    the folder in which sources keep what they fetch. `alerts` are the channels that hear of a run that fails.
     """
 
     db: Database
@@ -85,6 +90,15 @@ class Parts:
     lock: Path
     calls: list[Attempt]
     check: release.Check | None = None
+    alerts: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        return self.lock.parent / "sources"
+
+    @property
+    def file_bytes(self) -> int:
+        return self.settings.max_file_mb * 1_000_000
 
 
 @dataclass
@@ -93,8 +107,10 @@ class _Work:
 
     row: DocumentRow
     source: Source
+    origin: Origin
     sha256: str
     facts: dict[str, Any] = field(default_factory=dict)
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,7 @@ class _Ways:
     retry_failed: bool
 
 
-def fingerprint(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
+def made_by(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
     """Names what passages depend on besides the bytes: embedder, splitter, parser."""
     return (
         embedder.fingerprint,
@@ -229,15 +245,18 @@ class _Beat:
 
 async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:
     report = Report()
-    names = {s.name for s in wanted}
-    prints = fingerprint(parts.embedder, parts.settings)
+    prints = made_by(parts.embedder, parts.settings)
     print_ = "|".join(prints)
     async with parts.db.write() as session:
         await access.realign(session, wanted)
         rules = await access.reconcile(session, wanted)
         for source in wanted:
-            await session.merge(SourceRow(name=source.name, location=str(source.path), configured=ways.configured))
+            await remember(session, source, parts.home, ways.configured)
         current = await release.newest(session)
+    listed = await _listed(parts, wanted, report, beat)
+    # What of the sources could be listed; the others stay as they are.
+    names = {source.name for source, _, _ in listed}
+    async with parts.db.read() as session:
         known = {(d.source, d.path): d for d in (await session.exec(select(DocumentRow))).all()}
 
     if current is not None and not await _is_whole(parts.store, current):
@@ -245,8 +264,8 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         current = None
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
     work, seen, failed = [], set(), []
-    files = [(source, found) for source in wanted for found in sources.walk(source)]
-    for done, (source, found) in enumerate(files):
+    files = [(source, origin, found) for source, origin, every in listed for found in every]
+    for done, (source, origin, found) in enumerate(files):
         await beat(done, len(files), "looking for changes")
         if (source.name, found.path) in seen:
             continue
@@ -254,17 +273,15 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         row = known.get((source.name, found.path)) or DocumentRow(
             source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
         )
-        facts = {"size": found.size, "modified": found.modified}
+        await _said_beside(parts.db, row, found)
+        facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
         try:
             if found.problem:
                 raise ParseError(found.problem)
-            data = await asyncio.to_thread(
-                sources.read, source.path, found.path, parts.settings.max_file_mb * 1_000_000
-            )
+            digest = await _digest(parts, origin, found, row)
         except ParseError as error:
-            failed.append((row, facts, error.problem))
+            failed.append((row, facts | {"mark": ""}, error.problem))
             continue
-        digest = sources.fingerprint(data)
         same = row.sha256 == digest and row.settings == print_
         # What only waited for a program to be installed is tried again once it is there.
         waited = picture.INSTALL in row.reason and picture.available()
@@ -275,8 +292,10 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         elif same and row.state == "indexed" and not fresh_table and not waited:
             report.unchanged += 1
         else:
-            work.append(_Work(row, source, digest, facts))
-    await _forget_pending(parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending"])
+            work.append(_Work(row, source, origin, digest, facts, found))
+    await _forget_pending(
+        parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
+    )
     others = [] if ways.drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
     gone = [
         d
@@ -289,6 +308,87 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         gone += [d for d in others if all(d is not w.row for w in again)]
     had = Counter(d.source for d in known.values() if d.source in names and d.state == "indexed")
     return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
+
+
+async def remember(session: AsyncSession, source: Source, home: Path, configured: bool) -> None:
+    """Note a source as the settings have it, and when it is due next."""
+    row = await session.get(SourceRow, source.name) or SourceRow(name=source.name, location="")
+    row.kind, row.location, row.configured = source.kind, location(source, home), configured
+    row.settings = source.model_dump(mode="json") if configured else {}
+    row.next_run, row.updated_at = following(source.schedule, now()), now()
+    session.add(row)
+
+
+async def _listed(
+    parts: Parts, wanted: Sequence[Source], report: Report, beat: _Beat
+) -> list[tuple[Source, Origin, list[Found]]]:
+    """What each source holds. One that cannot be listed is left as it was; raises its error if that is true of all."""
+    listed, first = [], None
+    for source in wanted:
+        origin = opened(source, location(source, parts.home), parts.file_bytes)
+        looking = asyncio.create_task(asyncio.to_thread(_documents_of, origin))
+        while not looking.done():
+            await beat(0, 0, f"looking at {source.name}")
+            await asyncio.wait([looking], timeout=BEAT_S)
+        problem = ""
+        try:
+            listed.append((source, origin, await looking))
+        except InputError as error:
+            first = first or error
+            problem = report.problems[source.name] = str(error)
+        async with parts.db.write() as session:
+            values = {"problem": problem, "note": origin.note, "last_run": now()}
+            await session.exec(update(SourceRow).where(col(SourceRow.name) == source.name).values(**values))
+    if first is not None and not listed:
+        raise first
+    return listed
+
+
+def _documents_of(origin: Origin) -> list[Found]:
+    return list(origin.documents())
+
+
+async def _said_beside(db: Database, row: DocumentRow, found: Found) -> None:
+    """Let the groups that stand beside a document hold at once, and its link."""
+    said = {k: v for k, v in row.narrowed.items() if k != "source"}
+    if found.groups is not None:
+        said["source"] = list(found.groups)
+    if said == row.narrowed and row.link == found.link and row.id is not None:
+        return
+    if row.id is None and not said:
+        row.link = found.link
+        return
+    async with db.write() as session:
+        document = await _as_it_is(session, row) if row.id is not None else row
+        session.add(document)
+        document.link = found.link
+        await access.narrow(session, document, said)
+        await session.flush()
+        row.id, row.link, row.narrowed, row.rule_id = document.id, document.link, document.narrowed, document.rule_id
+
+
+async def _said_within(db: Database, row: DocumentRow, groups: tuple[str, ...] | None) -> None:
+    """Let the groups that a document itself names hold, before its passages are stored."""
+    said = {k: v for k, v in row.narrowed.items() if k != "file"}
+    if groups is not None:
+        said["file"] = list(groups)
+    if said == row.narrowed:
+        return
+    async with db.write() as session:
+        document = await _as_it_is(session, row)
+        await access.narrow(session, document, said)
+        # Should this run not end, the next one must read the file again whatever it holds then.
+        document.sha256, document.mark = "", ""
+        session.add(document)
+    row.narrowed, row.rule_id = document.narrowed, document.rule_id
+
+
+async def _digest(parts: Parts, origin: Origin, found: Found, row: DocumentRow) -> str:
+    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway."""
+    if found.mark:
+        return row.sha256 if found.mark == row.mark else ""
+    file = await asyncio.to_thread(origin.read, found.path, parts.file_bytes)
+    return fingerprint(file.data)
 
 
 async def _is_whole(store: Store, row: ReleaseRow) -> bool:
@@ -321,10 +421,18 @@ async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
 
 async def _of_other_sources(parts: Parts, documents: Sequence[DocumentRow]) -> list[_Work]:
     async with parts.db.read() as session:
-        places = {s.name: Path(s.location) for s in (await session.exec(select(SourceRow))).all()}
-    return [
-        _Work(d, sources.at(d.source, places[d.source], d.owner), d.sha256) for d in documents if d.source in places
-    ]
+        rows = {s.name: s for s in (await session.exec(select(SourceRow))).all()}
+    work, known = [], {}
+    for d in documents:
+        if (row := rows.get(d.source)) is not None:
+            if row.name not in known:
+                source = remembered(row.name, row.location, d.owner, row.settings)
+                known[row.name] = (source, opened(source, row.location, parts.file_bytes))
+            source, origin = known[row.name]
+            # What such a source said of its documents is in their rows.
+            told = Found(d.source, d.path, d.size, d.modified, title=d.title, owner=d.owner, valid_until=d.valid_until)
+            work.append(_Work(d, source, origin, d.sha256, {}, told if source.kind == "push" else None))
+    return work
 
 
 async def _build(
@@ -409,6 +517,7 @@ async def _fill(
                 elif not result[1]:
                     failed.append((item.row, item.facts, ""))
                 else:
+                    await _said_within(parts.db, item.row, result[0].groups)
                     rows += [_row(item.row, result[0], chunk) for chunk in result[1]]
                     read.append((item, result[0], len(result[1])))
             report.embedded += await _embed_new(parts.embedder, rows, earlier)
@@ -528,18 +637,25 @@ async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, st
 async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, list[Chunk]] | str:
     """A document's facts and chunks, or the reason why it has none."""
     try:
-        data = await asyncio.to_thread(
-            sources.read, item.source.path, item.row.path, parts.settings.max_file_mb * 1_000_000
-        )
+        file = await asyncio.to_thread(item.origin.read, item.row.path, parts.file_bytes)
     except ParseError as error:
         # That is no fault of its bytes: the next run tries again.
-        item.sha256 = ""
+        item.sha256, item.facts["mark"] = "", ""
         return error.problem
-    item.sha256 = sources.fingerprint(data)
+    item.sha256 = fingerprint(file.data)
+    words, overlap = parts.settings.passage_words, parts.settings.overlap_words
     try:
-        return await workers.read(item.row.path, data, parts.settings.passage_words, parts.settings.overlap_words)
+        parsed, chunks = await workers.read(file.name, file.data, words, overlap)
     except ParseError as error:
         return error.problem
+    if (told := item.found) is not None:
+        parsed = replace(
+            parsed,
+            title=told.title or parsed.title,
+            owner=told.owner or parsed.owner,
+            valid_until=told.valid_until or parsed.valid_until,
+        )
+    return parsed, chunks
 
 
 def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
@@ -654,7 +770,9 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         session.add(made)
         for i, values in after.items():
             # A new document's number is known to its passages, though nobody reads them yet.
-            if body := {k: v for k, v in values.items() if k != "rule_id" and v != before.get(i, {}).get(k)}:
+            if body := {
+                k: v for k, v in values.items() if k not in {"rule_id", "narrowed"} and v != before.get(i, {}).get(k)
+            }:
                 session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
         _note_calls(session, parts.calls)
         session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
