@@ -25,6 +25,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import (
     AuditRow,
     DocumentRow,
+    OutboxRow,
     ReleaseChange,
     ReleaseReport,
     ReleaseRow,
@@ -38,7 +39,7 @@ from assistant.index import access, compact, duplicates, parse, release, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
-from assistant.index.schedule import following
+from assistant.index.schedule import remember
 from assistant.index.sources.opening import location, opened, remembered
 from assistant.index.sources.origin import Found, Origin, fingerprint
 from assistant.index.split import Chunk
@@ -158,9 +159,10 @@ async def _alone(parts: Parts, started_by: str) -> AsyncIterator[RunRow]:
     try:
         async with parts.db.write() as session:
             # The lock is ours, so whoever left these running is gone.
-            await session.exec(
-                update(RunRow).where(col(RunRow.state) == "running").values(state="abandoned", finished_at=now())
-            )
+            for left in (await session.exec(select(RunRow).where(RunRow.state == "running"))).all():
+                left.state, left.finished_at = "abandoned", now()
+                session.add(left)
+                tell(session, parts.alerts, "run failed", f"Indexing run {left.id} ended without a word.")
             run = RunRow(started_by=started_by, host=socket.gethostname(), pid=os.getpid())
             session.add(run)
         yield run
@@ -189,7 +191,7 @@ async def sync(
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
-        beat = _Beat(parts.db, run, progress)
+        beat = _Beat(parts, run, progress)
         try:
             ways = _Ways(drop_others, configured, allow_removals, retry_failed)
             report = await _run(parts, wanted, ways, beat)
@@ -219,10 +221,14 @@ def _disk_is_full(error: BaseException) -> ReleaseError | None:
 
 
 class _Beat:
-    """Tells how far the run is: at once to whoever started it, now and then to the run's row."""
+    """Tells how far the run is: at once to whoever started it, now and then to the run's row.
 
-    def __init__(self, db: Database, run: RunRow, progress: Progress | None) -> None:
-        self._db, self._run, self._progress = db, run, progress
+    A run that fails, or finds a source newly unreadable, is told to the channels in the transaction that notes it.
+    """
+
+    def __init__(self, parts: Parts, run: RunRow, progress: Progress | None) -> None:
+        self._db, self._channels, self._run, self._progress = parts.db, parts.alerts, run, progress
+        self.unreadable: list[str] = []
         self._last = 0.0
 
     async def __call__(self, done: int, total: int, message: str) -> None:
@@ -236,11 +242,23 @@ class _Beat:
         values: dict[str, Any] = {"state": state, "message": message, "finished_at": now()}
         if report is not None:
             values |= {"report": asdict(report), "release_id": report.release}
-        await self._set(**values)
+        async with self._db.write() as session:
+            await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
+            if state == "failed":
+                tell(session, self._channels, "run failed", f"Indexing run {self._run.id} failed: {message}")
+            elif self.unreadable:
+                tell(session, self._channels, "source unreadable", " ".join(self.unreadable))
 
     async def _set(self, **values: Any) -> None:
         async with self._db.write() as session:
             await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
+
+
+def tell(session: AsyncSession, channels: Iterable[str], event: str, text: str) -> None:
+    """Note an alert for each channel, inside the caller's transaction. `text` holds no text of a document."""
+    for channel in channels:
+        body = {"event": event, "text": text, "at": now().isoformat(timespec="seconds")}
+        session.add(OutboxRow(kind="alert", subject=channel, payload=body))
 
 
 async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:
@@ -310,15 +328,6 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
     return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
 
 
-async def remember(session: AsyncSession, source: Source, home: Path, configured: bool) -> None:
-    """Note a source as the settings have it, and when it is due next."""
-    row = await session.get(SourceRow, source.name) or SourceRow(name=source.name, location="")
-    row.kind, row.location, row.configured = source.kind, location(source, home), configured
-    row.settings = source.model_dump(mode="json") if configured else {}
-    row.next_run, row.updated_at = following(source.schedule, now()), now()
-    session.add(row)
-
-
 async def _listed(
     parts: Parts, wanted: Sequence[Source], report: Report, beat: _Beat
 ) -> list[tuple[Source, Origin, list[Found]]]:
@@ -331,11 +340,16 @@ async def _listed(
             await beat(0, 0, f"looking at {source.name}")
             await asyncio.wait([looking], timeout=BEAT_S)
         problem = ""
+        async with parts.db.read() as session:
+            before = await session.get(SourceRow, source.name)
         try:
             listed.append((source, origin, await looking))
         except InputError as error:
             first = first or error
             problem = report.problems[source.name] = str(error)
+            # It is told once, not with every run.
+            if before is None or not before.problem:
+                beat.unreadable.append(problem)
         async with parts.db.write() as session:
             values = {"problem": problem, "note": origin.note, "last_run": now()}
             await session.exec(update(SourceRow).where(col(SourceRow.name) == source.name).values(**values))
@@ -765,6 +779,9 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         await session.flush()
         after = await _documents(session)
         await attempt.rollback()
+        waiting = await release.held(session)
+        if waiting is None or waiting.note != report.held:
+            tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
         await release.forget_held(session)
         made.state, made.note = "held", report.held
         session.add(made)

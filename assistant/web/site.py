@@ -32,13 +32,14 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit import server
     from chainlit.utils import mount_chainlit
 
-    from assistant.web import ratings, sockets
+    from assistant.web import api, ratings, sockets
     from assistant.web.admin import routes as admin
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(signin.router)
     app.include_router(ratings.router)
     app.include_router(reading.router)
+    app.include_router(api.router)
     app.include_router(admin.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
@@ -98,7 +99,7 @@ async def _say_it(request: Request, error: Exception) -> Response:
         if status == 401:
             return RedirectResponse(f"{CHAT}/login", status_code=302)
         return PlainTextResponse(say(present().language, "web.no_document") if status == 404 else text, status)
-    return JSONResponse({"detail": text}, status_code=status)
+    return JSONResponse({"detail": text}, status_code=status, headers=getattr(error, "headers", None))
 
 
 async def _not_understood(request: Request, error: Exception) -> Response:

@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from assistant.errors import ParseError
 from assistant.index.sources.origin import too_large
 
 _ENDING = ".kept"
+_UNFINISHED = ".part"
+_OLD_S = 86_400
 _HEAD_BYTES = 1_000_000
 
 
@@ -25,7 +29,7 @@ def file_of(folder: Path, name: str) -> Path:
 def write(file: Path, head: dict[str, Any], data: bytes) -> None:
     """Keep a document whole or not at all, safe from a loss of power once this returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}.part")
+    unfinished = file.with_suffix(f".{secrets.token_hex(6)}{_UNFINISHED}")
     try:
         with unfinished.open("wb") as out:
             out.write(json.dumps(head, ensure_ascii=True, sort_keys=True).encode() + b"\n")
@@ -81,7 +85,11 @@ def body(file: Path, limit: int) -> bytes:
 
 
 def every(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """All documents that are kept whole, in a stable order."""
+    """All documents that are kept whole, in a stable order. What a killed process left unfinished goes."""
+    for part in folder.glob(f"*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _OLD_S:
+                part.unlink()
     for file in sorted(folder.glob(f"*{_ENDING}")):
         if (known := head(file)) is not None:
             yield file, known

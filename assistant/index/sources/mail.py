@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from assistant.errors import InputError, ParseError
 from assistant.index.sources import folder
@@ -43,7 +44,12 @@ class Mail:
                     yield found
                 continue
             self._places.pop(found.path, None)
-            for path, (start, end) in self._messages(found.path).items():
+            try:
+                messages = self._messages(found.path)
+            except ParseError as error:
+                yield replace(found, problem=error.problem)
+                continue
+            for path, (start, end) in messages.items():
                 if wanted(self._source, path):
                     link = address(self._source, path)
                     yield replace(found, path=path, size=end - start, mark=path[-44:-4], link=link)
@@ -57,7 +63,7 @@ class Mail:
             raise ParseError("is no longer in its mail folder")
         if end - start > limit:
             raise ParseError(too_large(limit))
-        with folder.inside(self._root, file).open("rb") as mbox:
+        with self._opened(file) as mbox:
             mbox.seek(start)
             data = mbox.read(end - start)
         if _message_path(file, fingerprint(data)) != path:
@@ -77,13 +83,21 @@ class Mail:
     def _named(self, path: str) -> str:
         return path if path.lower().endswith(".eml") else f"{path}.eml"
 
+    def _opened(self, file: str) -> BinaryIO:
+        full = folder.inside(self._root, file)
+        if not full.is_file():
+            raise ParseError("not a regular file")
+        try:
+            return full.open("rb")
+        except OSError as error:
+            raise ParseError(f"cannot be opened: {error.strerror}") from error
+
     def _messages(self, file: str) -> dict[str, tuple[int, int]]:
         """Where each message of an mbox file begins and ends. Of two that are the same, one counts."""
         if file not in self._places:
             found: dict[str, tuple[int, int]] = {}
-            full = folder.inside(self._root, file)
             start, at, digest, blank = -1, 0, hashlib.sha256(), True
-            with full.open("rb") as mbox:
+            with self._opened(file) as mbox:
                 while line := mbox.readline(1_000_000):
                     if blank and line.startswith(b"From "):
                         if start >= 0:

@@ -73,9 +73,9 @@ class Sidecars:
         if sidecar not in self._known:
             try:
                 read = tomllib.loads(self._read(sidecar).decode("utf-8-sig"))
+                groups = named(read.get("groups"))
             except (ParseError, ValueError, RecursionError) as error:
                 raise ParseError(f"{sidecar}, which says who may read it, cannot be read; correct it") from error
-            groups = named(read.get("groups"))
             if groups is None or set(read) != {"groups"}:
                 raise ParseError(f"{sidecar} must hold groups = [...] and nothing else; correct it")
             self._known[sidecar] = groups

@@ -19,6 +19,7 @@ from lxml import etree, html
 from protego import Protego
 
 from assistant.errors import InputError, ParseError
+from assistant.index.page import decode
 from assistant.index.sources import kept, kinds
 from assistant.index.sources.guarded import GuardedTransport
 from assistant.index.sources.origin import File, Found, fingerprint, wanted
@@ -32,6 +33,8 @@ SITEMAPS = 50
 MOST_DELAY_S = 30.0
 _MAP_BYTES = 50_000_000
 _LINKS_OF_A_PAGE = 2_000
+# A larger page is indexed, but its links are not looked for: that is done outside of the watched workers.
+_LINKED_BYTES = 5_000_000
 _ESCAPED = re.compile("%(2f|3f|23|25|0|1)", re.IGNORECASE)
 
 
@@ -246,7 +249,7 @@ class Website:
         """Whether a page wants to be found, and the pages of this host that it leads to."""
         said = answer.headers.get("x-robots-tag", "").lower()
         links: list[str] = []
-        if kinds.ending(answer.headers.get("content-type", "")) == ".html":
+        if kinds.ending(answer.headers.get("content-type", "")) == ".html" and len(data) <= _LINKED_BYTES:
             tree = _tree(data)
             if tree is not None:
                 for meta in tree.iter("meta"):
@@ -286,8 +289,9 @@ def _told(error: Exception) -> str:
 
 def _tree(data: bytes) -> Any:
     try:
-        return html.document_fromstring(data, parser=html.HTMLParser(no_network=True, recover=True, huge_tree=False))
-    except (etree.LxmlError, ValueError):
+        parser = html.HTMLParser(encoding="utf-8", no_network=True, recover=True, huge_tree=False)
+        return html.document_fromstring(decode(data).encode("utf-8", "replace"), parser=parser)
+    except (etree.LxmlError, ValueError, ParseError):
         return None
 
 
