@@ -21,7 +21,7 @@ _NOTED = timedelta(minutes=1)
 
 def _hash(secret: str) -> str:
     # The secret is 256 random bits: there is nothing to guess that a slow hash would protect.
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def add(db: Database, name: str, source: str, by: str) -> tuple[str, str]:

@@ -70,7 +70,8 @@ class Shield:
         self._database = database
         self._script_hashes = script_hashes
         self._web = settings.web
-        self._largest = settings.index.max_file_mb * 1_000_000
+        # A little more than its route takes, which says what the limit is.
+        self._largest = settings.index.max_file_mb * 1_000_000 + MAX_BODY
         self._language = settings.chat.language
         self._proxies = [ip_network(p, strict=False) for p in settings.web.trusted_proxies]
         self._public = urlsplit(settings.web.public_url).netloc.lower()
