@@ -99,13 +99,15 @@ async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
     """Give every known document of these sources the rule its path falls under now. Returns how many changed."""
     by_name = {s.name: s for s in sources}
     ids = await reconcile(session, by_name.values())
-    changed = 0
+    changed, narrowed = 0, set()
     for document in (await session.exec(select(DocumentRow).where(col(DocumentRow.source).in_(by_name)))).all():
         source = by_name[document.source]
         name = rule_for(source, document.path)
         if document.narrowed:
             name = _narrowed_key(name, document.narrowed)
-            ids[name] = await _rule(session, name, groups_for(source, document.path, document.narrowed))
+            if name not in narrowed:
+                narrowed.add(name)
+                ids[name] = await _rule(session, name, groups_for(source, document.path, document.narrowed))
         rule = ids[name]
         if document.rule_id != rule:
             document.rule_id = rule

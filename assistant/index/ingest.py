@@ -662,14 +662,16 @@ async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, li
         parsed, chunks = await workers.read(file.name, file.data, words, overlap)
     except ParseError as error:
         return error.problem
-    if (told := item.found) is not None:
-        parsed = replace(
-            parsed,
-            title=told.title or parsed.title,
-            owner=told.owner or parsed.owner,
-            valid_until=told.valid_until or parsed.valid_until,
-        )
-    return parsed, chunks
+    return _as_told(parsed, chunks, item.found) if item.found is not None else (parsed, chunks)
+
+
+def _as_told(parsed: Parsed, chunks: list[Chunk], told: Found) -> tuple[Parsed, list[Chunk]]:
+    """A document with what its source says of it in place of what it says itself; it is found by its new title."""
+    if told.title and told.title != parsed.title:
+        own = f"{parsed.title}\n"
+        chunks = [replace(c, indexed=f"{told.title}\n{c.indexed.removeprefix(own)}") for c in chunks]
+    owner, until = told.owner or parsed.owner, told.valid_until or parsed.valid_until
+    return replace(parsed, title=told.title or parsed.title, owner=owner, valid_until=until), chunks
 
 
 def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:

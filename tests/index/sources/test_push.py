@@ -21,15 +21,17 @@ def store(index: Index) -> Push:
 
 async def test_what_was_pushed_is_indexed_with_what_was_said_of_it(index: Index) -> None:
     about = About("text/html", "Acme", "Ada", ("sales", "everyone-else"), "2027-01-31T00:00:00+00:00")
-    assert store(index).put("acme", about, b"<h1>Customer</h1><p>Acme buys lamps.</p>")
+    assert store(index).put("acme", about, b"<h1>Customer</h1><p>Buys lamps.</p>")
     assert (await index.sync(None, CRM)).added == 1
     assert await index.found("acme lamps", asker("law")) == []
     passages = (await index.knowledge.search(asker("sales"), "acme lamps", 3)).passages
     assert passages[0].title == "Acme"
+    found = (await index.knowledge.search(asker("sales"), "Acme", 3)).passages
+    assert found[0].scores.text > 0
     shown = await index.knowledge.passage(asker("sales"), passages[0].id)
     assert (shown.link, shown.owner) == ("https://crm.example/acme", "Ada")
     original = await index.knowledge.original(asker("sales"), passages[0].document_id)
-    assert (original.path.name, original.data) == ("acme.html", b"<h1>Customer</h1><p>Acme buys lamps.</p>")
+    assert (original.path.name, original.data) == ("acme.html", b"<h1>Customer</h1><p>Buys lamps.</p>")
     async with index.db.read() as session:
         row = (await session.exec(select(DocumentRow))).one()
     assert row.valid_until == datetime(2027, 1, 31, tzinfo=UTC)
