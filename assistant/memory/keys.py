@@ -14,7 +14,8 @@ from assistant.database.tables import ApiKeyRow, AuditRow
 from assistant.domain import now
 from assistant.errors import InputError, NotFoundError
 
-PREFIX = "push"
+# As masked in logs: see `masking`.
+PREFIX = "pk"
 # When a key was used is noted no more often.
 _NOTED = timedelta(minutes=1)
 

@@ -35,7 +35,7 @@ async def _source(request: Request) -> Source:
     name = await keys.source_of(house.parts().db, key.strip()) if scheme.lower() == "bearer" else None
     if name is None:
         raise HTTPException(
-            401, "Send a key that counts: Authorization: Bearer push-…", headers={"WWW-Authenticate": "Bearer"}
+            401, "Send a key that counts: Authorization: Bearer pk-…", headers={"WWW-Authenticate": "Bearer"}
         )
     found = next((s for s in house.parts().settings.sources if s.name == name and s.kind == "push"), None)
     if found is None:

@@ -4,6 +4,7 @@ import pytest
 
 from assistant.database.engine import Database
 from assistant.errors import InputError, NotFoundError
+from assistant.masking import mask
 from assistant.memory import keys
 
 
@@ -13,13 +14,14 @@ async def test_a_key_counts_for_its_source_until_it_is_revoked_and_is_kept_nowhe
     (row,) = await keys.everyone(db)
     assert (row.name, row.source, row.created_by) == ("nightly export", "crm", "ada")
     assert row.used_at is not None
-    assert key.rsplit("-", 1)[1] not in row.model_dump_json()
+    assert key.partition(f"{key_id}-")[2] not in row.model_dump_json()
+    assert mask(f"refused {key} today") == "refused [key] today"
     await keys.revoke(db, key_id, "ada")
     await keys.revoke(db, key_id, "ada")
     assert await keys.source_of(db, key) is None
 
 
-@pytest.mark.parametrize("wrong", ["", "push", "push-", "push--", "push-x-y", "x" * 5000, "push-\x00-\ud800", "é"])
+@pytest.mark.parametrize("wrong", ["", "pk", "pk-", "pk--", "pk-x-y", "x" * 5000, "pk-\x00-\ud800", "é"])
 async def test_what_is_no_key_counts_for_nothing(db: Database, wrong: str) -> None:
     await keys.add(db, "one", "crm", "ada")
     assert await keys.source_of(db, wrong) is None

@@ -135,7 +135,7 @@ async def test_without_a_key_that_counts_nothing_is_kept_or_shown(pushing: Site,
     key_id, revoked = await on(pushing, lambda db: keys.add(db, "old", "crm", "test"))
     await on(pushing, lambda db: keys.revoke(db, key_id, "test"))
     good = program.headers["authorization"]
-    tried = ["", "Bearer", "Bearer x", f"Bearer {revoked}", good[:-1], f"Basic {good[7:]}", f"{good}x", "Bearer push--"]
+    tried = ["", "Bearer", "Bearer x", f"Bearer {revoked}", good[:-1], f"Basic {good[7:]}", f"{good}x", "Bearer pk--"]
     async with pushing.client() as client:
         for authorization in tried:
             for method in ("PUT", "GET", "DELETE"):
