@@ -126,7 +126,10 @@ async def _why(
             reason = f"it is no longer in the index: {document.reason or document.state}"
             out[i] = [(rule.key, tuple(rule.groups), reason)]
         elif document.rule_id not in mine:
-            out[i] = [(rule.key, tuple(rule.groups), f"it may be read by {', '.join(rule.groups)} only")]
+            readers = (
+                f"{', '.join(rule.groups)} only" if rule.groups else "nobody: no group is admitted by all its rules"
+            )
+            out[i] = [(rule.key, tuple(rule.groups), f"it may be read by {readers}")]
         elif carried[i] not in mine and old is not None:
             reason = "the release still carries an older, narrower rule; the next run brings it along"
             out[i] = [(old.key, tuple(old.groups), reason)]

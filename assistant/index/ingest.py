@@ -50,6 +50,8 @@ from assistant.settings import IndexSettings, Source
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
+# Documents whose rights change in one transaction: people's own writes wait for it.
+TOGETHER = 100
 # Fewer documents may leave a source at once without anybody being asked.
 FEW = 20
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
@@ -283,15 +285,20 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
     work, seen, failed = [], set(), []
     files = [(source, origin, found) for source, origin, every in listed for found in every]
+    rows = {
+        (source.name, found.path): known.get((source.name, found.path))
+        or DocumentRow(
+            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
+        )
+        for source, _, found in files
+    }
+    await _said_beside(parts.db, [(rows[source.name, found.path], found) for source, _, found in files])
     for done, (source, origin, found) in enumerate(files):
         await beat(done, len(files), "looking for changes")
         if (source.name, found.path) in seen:
             continue
         seen.add((source.name, found.path))
-        row = known.get((source.name, found.path)) or DocumentRow(
-            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
-        )
-        await _said_beside(parts.db, row, found)
+        row = rows[source.name, found.path]
         facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
         try:
             if found.problem:
@@ -362,23 +369,27 @@ def _documents_of(origin: Origin) -> list[Found]:
     return list(origin.documents())
 
 
-async def _said_beside(db: Database, row: DocumentRow, found: Found) -> None:
-    """Let the groups that stand beside a document hold at once, and its link."""
-    said = {k: v for k, v in row.narrowed.items() if k != "source"}
-    if found.groups is not None:
-        said["source"] = list(found.groups)
-    if said == row.narrowed and row.link == found.link and row.id is not None:
-        return
-    if row.id is None and not said:
-        row.link = found.link
-        return
-    async with db.write() as session:
-        document = await _as_it_is(session, row) if row.id is not None else row
-        session.add(document)
-        document.link = found.link
-        await access.narrow(session, document, said)
-        await session.flush()
-        row.id, row.link, row.narrowed, row.rule_id = document.id, document.link, document.narrowed, document.rule_id
+async def _said_beside(db: Database, listed: Sequence[tuple[DocumentRow, Found]]) -> None:
+    """Let the groups that stand beside documents hold at once, and their links."""
+    changed = []
+    for row, found in listed:
+        said = {k: v for k, v in row.narrowed.items() if k != "source"}
+        if found.groups is not None:
+            said["source"] = list(found.groups)
+        if row.id is None and not said:
+            row.link = found.link
+        elif said != row.narrowed or row.link != found.link:
+            changed.append((row, found.link, said))
+    for at in range(0, len(changed), TOGETHER):
+        async with db.write() as session:
+            for row, link, said in changed[at : at + TOGETHER]:
+                document = await _as_it_is(session, row) if row.id is not None else row
+                session.add(document)
+                document.link = link
+                await access.narrow(session, document, said)
+                await session.flush()
+                row.id, row.link = document.id, link
+                row.narrowed, row.rule_id = document.narrowed, document.rule_id
 
 
 async def _said_within(db: Database, row: DocumentRow, groups: tuple[str, ...] | None) -> None:
