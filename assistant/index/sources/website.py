@@ -7,7 +7,7 @@ import re
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ PAGE_S = 60
 SITEMAPS = 50
 MOST_DELAY_S = 30.0
 _MAP_BYTES = 50_000_000
-_LINKS_OF_A_PAGE = 2_000
+_LINK_CHARS = 300_000
 # A larger page is indexed, but its links are not looked for: that is done outside of the watched workers.
 _LINKED_BYTES = 5_000_000
 _ESCAPED = re.compile("%(2f|3f|23|25|0|1)", re.IGNORECASE)
@@ -269,7 +269,7 @@ class Website:
         follow = not told & {"nofollow", "none"}
         return {
             "index": not told & {"noindex", "none"},
-            "links": list(dict.fromkeys(links))[:_LINKS_OF_A_PAGE] if follow else [],
+            "links": _first(dict.fromkeys(links)) if follow else [],
         }
 
     def _joined(self, start: str, href: str) -> str:
@@ -277,6 +277,17 @@ class Website:
             return self._within(urljoin(start, href.strip()))
         except ValueError:
             return ""
+
+
+def _first(links: Iterable[str]) -> list[str]:
+    """As many as are kept in the head of a page."""
+    kept_links, chars = [], 0
+    for link in links:
+        chars += len(link)
+        if chars > _LINK_CHARS:
+            break
+        kept_links.append(link)
+    return kept_links
 
 
 def _told(error: Exception) -> str:

@@ -186,6 +186,11 @@ async def test_pages_beyond_the_limits_are_left_out_and_it_is_said(index: Index,
     site.pages = {"/": html("S", "x", "/large"), "/large": "x" * 50_000}
     found = await listed(index, site.source(), limit=20_000)
     assert "larger than" in found["large"].problem
+    many = [f"/{n}{'x' * 1_000}" for n in range(2_000)]
+    site.pages = {"/": html("S", "x", *many)}
+    source = site.source(max_pages=3)
+    await listed(index, source)
+    assert Website(source, index.home / "sources" / "wiki").read("/", 10 * MB).data
 
 
 @pytest.mark.parametrize(
