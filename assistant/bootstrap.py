@@ -210,8 +210,9 @@ def _add_answering(built: Parts, embedder: Reader) -> None:
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Parts]:
     """What a server runs on: the parts, the release opened, and the jobs of the installation beside them."""
+    from assistant.index import schedule
     from assistant.memory import threads
-    from assistant.ops import jobs, outbox
+    from assistant.ops import alerts, jobs, outbox, runs
 
     tracer = None
     if settings.trace.host:
@@ -231,6 +232,15 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
         ]
+        if settings.sources:
+            await schedule.plan(db, settings.sources, settings.data / "sources")
+            work.append(jobs.Job("due sources", runs.DUE_S, lambda: runs.start_due(settings, db)))
+            for source in settings.sources:
+                if source.kind == "push":
+                    # Something may have been pushed a moment before the process before this one ended.
+                    await schedule.soon(db, source.name)
+        if alerts.channels(settings):
+            work.append(jobs.Job("alerts", alerts.EVERY_S, lambda: alerts.deliver(db, settings)))
         if tracer is not None and tracer.on:
             work.append(jobs.Job("deliveries", outbox.EVERY_S, lambda: outbox.deliver(db, tracer)))
         running = asyncio.create_task(jobs.run(db, us, work), name="jobs")
@@ -243,22 +253,25 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
             await asyncio.wait([running])
 
 
-def _sources(settings: Settings, paths: Sequence[Path], only: str = "") -> list[Source]:
+def _sources(settings: Settings, paths: Sequence[Path], only: Sequence[str] = ()) -> list[Source]:
     """What is to be indexed. Raises `InputError` at once, before anything heavy is imported."""
-    if only and all(s.name != only for s in settings.sources):
-        raise InputError(f"--source {only}: no such source.", "Name one of assistant.toml.")
+    for name in only:
+        if all(s.name != name for s in settings.sources):
+            raise InputError(f"There is no source {name}.", "See [[sources]] in assistant.toml.")
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path}: no such folder.", "Name an existing one.")
-    sources = [_ad_hoc(p, settings) for p in paths] or [s for s in settings.sources if only in {"", s.name}]
+    chosen = [s for s in settings.sources if not only or s.name in only]
+    sources = [_ad_hoc(p, settings) for p in paths] or chosen
     if not sources:
         raise InputError("There is nothing to index.", "Name a folder, or add [[sources]] to assistant.toml.")
-    for source in sources:
-        if not source.path.is_dir():
-            raise InputError(
-                f"sources.path of {source.name}: there is no folder {source.path}.",
-                "Correct it in assistant.toml, or create the folder.",
-            )
+    missing = [s for s in sources if s.kind == "folder" and not s.path.is_dir()]
+    if len(missing) == len(sources):
+        # Where another source can be read the run goes on without these, and says so.
+        raise InputError(
+            f"sources.path of {missing[0].name}: there is no folder {missing[0].path}.",
+            "Correct it in assistant.toml, or create the folder.",
+        )
     return sources
 
 
@@ -270,17 +283,22 @@ async def sync(
     *,
     allow_removals: bool = False,
     retry_failed: bool = False,
-    only: str = "",
+    only: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Index the configured sources, the one named `only`, or these folders beside them; see `ingest.sync`."""
+    """Index the configured sources, of these the ones that `only` names, or these folders; see `ingest.sync`."""
     from dataclasses import asdict
 
     sources = _sources(settings, paths, only)
 
-    from assistant.index import ingest
+    from assistant.index import ingest, release
     from assistant.index.store import Store
+    from assistant.ops import alerts
 
     async with database(settings) as db:
+        async with db.read() as session:
+            if only and await release.held(session) is not None:
+                # A run of some sources would drop what is held of the others.
+                sources = settings.sources
         calls: list[Attempt] = []
         embedder = _embedder(settings, calls)
         work = ingest.Parts(
@@ -291,6 +309,7 @@ async def sync(
             lock=settings.data / "index.lock",
             calls=calls,
             check=_gate(settings, db, embedder),
+            alerts=alerts.channels(settings),
         )
         report = await ingest.sync(
             work,
@@ -364,6 +383,41 @@ async def replay(
             pass
         assert engine.answer is not None
         return compared(past.text, past.receipt, engine.answer.text, engine.answer.receipt)
+
+
+async def source_states(settings: Settings, db: Database) -> list[dict[str, Any]]:
+    """Each configured source: its kind, documents by state, last and next run, and what is wrong with it."""
+    from sqlalchemy import func
+    from sqlmodel import col, select
+
+    from assistant.database.tables import DocumentRow, SourceRow
+    from assistant.index import schedule
+
+    await schedule.plan(db, settings.sources, settings.data / "sources")
+    async with db.read() as session:
+        rows = {r.name: r for r in (await session.exec(select(SourceRow))).all()}
+        by_state = select(DocumentRow.source, DocumentRow.state, func.count()).group_by(
+            col(DocumentRow.source), col(DocumentRow.state)
+        )
+        counts = {(source, state): count for source, state, count in (await session.exec(by_state)).all()}
+    states = []
+    for source in settings.sources:
+        row = rows[source.name]
+        states.append(
+            {
+                "source": source.name,
+                "kind": source.kind,
+                "state": "failed" if row.problem else "read" if row.last_run else "new",
+                "documents": counts.get((source.name, "indexed"), 0),
+                "empty": counts.get((source.name, "empty"), 0),
+                "failed": counts.get((source.name, "failed"), 0),
+                "last_run": row.last_run and row.last_run.isoformat(timespec="seconds"),
+                "next_run": row.next_run and row.next_run.isoformat(timespec="seconds"),
+                "problem": row.problem,
+                "note": row.note,
+            }
+        )
+    return states
 
 
 async def releases(db: Database) -> list[dict[str, Any]]:
@@ -604,10 +658,13 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
         checks.append(_check("prompts", "ok", ", ".join(f"{p.name} {p.version}" for p in loaded.values())))
     except AssistantError as error:
         checks.append(_check("prompts", "bad", str(error)))
-    for source in settings.sources:
-        found = source.path.is_dir()
-        checks.append(_check(f"source {source.name}", "ok" if found else "bad", str(source.path)))
+    checks += _examine_sources(settings)
     async with database(settings) as db:
+        checks += [
+            _check(f"source {s['source']}", "bad" if s["problem"] else "ok", s["problem"] or f"listed {s['last_run']}")
+            for s in await source_states(settings, db)
+            if s["kind"] not in {"folder", "mail"} and s["last_run"]
+        ]
         current = await db.schema_is_current()
         checks.append(_check("database", "ok" if current else "bad", "sqlite" if db.is_sqlite else "postgres"))
         admins = [p.email for p in await people.everyone(db) if p.active and ADMINS in p.groups]
@@ -636,6 +693,19 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
     for d in settings.models.deployments:
         if d.api_key_env and not settings.environment(d.api_key_env):
             checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    return checks
+
+
+def _examine_sources(settings: Settings) -> list[dict[str, str]]:
+    checks = []
+    for source in settings.sources:
+        if source.kind in {"folder", "mail"}:
+            found = source.path.is_dir() or (source.kind == "mail" and source.path.is_file())
+            checks.append(_check(f"source {source.name}", "ok" if found else "bad", str(source.path)))
+        elif source.secret_env and not source.secret:
+            checks.append(_check(f"source {source.name}", "bad", f"{source.secret_env} is not set"))
+    names = [settings.alerts.webhook_env, settings.alerts.smtp_env if settings.alerts.email else ""]
+    checks += [_check("alerts", "bad", f"{n} is not set") for n in names if n and not settings.environment(n)]
     return checks
 
 

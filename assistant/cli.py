@@ -29,9 +29,11 @@ app = typer.Typer(
 )  # fmt: skip
 index_app = typer.Typer(help="Build, list, activate and check what is searched.", no_args_is_help=True)
 users_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys with which programs push documents.", no_args_is_help=True)
 eval_app = typer.Typer(help="Measure retrieval and answers on cases.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
 app.add_typer(users_app, name="users")
+app.add_typer(keys_app, name="keys")
 app.add_typer(eval_app, name="eval")
 
 T = TypeVar("T")
@@ -204,7 +206,9 @@ def index_sync(
         bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
-    source: Annotated[str, typer.Option(help="Only this source of assistant.toml.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Index this source alone; may be given several times.")
+    ] = None,
     started_by: Annotated[str, typer.Option(hidden=True)] = "",
     config: Config = None,
     data: Data = None,
@@ -212,9 +216,11 @@ def index_sync(
 ) -> None:
     """Index what is new or changed, drop what is gone, and activate the release when it is whole and no worse.
 
-    Exit 1 when the release is held: see `assistant index report`, then accept or drop it.
+    Exit 1 when a source cannot be read, or the release is held: see `assistant index report`, then accept or drop it.
     """
     settings = load(config, data)
+    if paths and only:
+        raise InputError("Folders and --only do not go together.", "Name one of them.")
 
     async def job() -> dict[str, Any]:
         from assistant import bootstrap
@@ -227,7 +233,7 @@ def index_sync(
                 bar,
                 allow_removals=allow_removals,
                 retry_failed=retry_failed,
-                only=source,
+                only=only or [],
             )
 
     report = _run(job())
@@ -235,7 +241,7 @@ def index_sync(
         _print_json(report)
     else:
         _print_run(report)
-    raise typer.Exit(1 if report["held"] else 0)
+    raise typer.Exit(1 if report["held"] or report["problems"] else 0)
 
 
 def _print_run(report: dict[str, Any]) -> None:
@@ -248,10 +254,33 @@ def _print_run(report: dict[str, Any]) -> None:
         out.print(f"  no text: {path}", markup=False)
     for row in report["failed"]:
         out.print(f"  not read: {row['path']}: {row['reason']}", markup=False)
+    for problem in report["problems"].values():
+        err.print(problem, style="red", markup=False)
     if report["held"]:
         number = report["release"]
         err.print(f"Release {number} waits; people are answered from the one before it. {report['held']}", markup=False)
         err.print(f"assistant index report {number} · accept {number} · drop {number}", markup=False)
+
+
+@index_app.command("sources")
+def index_sources(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the sources: their documents, when they were read, when they are next, and what is wrong with them."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+
+        async with bootstrap.database(settings) as db:
+            return await bootstrap.source_states(settings, db)
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"sources": rows})
+        return
+    _table([{k: v for k, v in row.items() if k not in {"problem", "note"}} for row in rows])
+    for row in rows:
+        for told in filter(None, (row["problem"], row["note"])):
+            out.print(f"{row['source']}: {told}", markup=False)
 
 
 @index_app.command("releases")
@@ -477,21 +506,6 @@ def index_document(document: int, config: Config = None, data: Data = None, as_j
     _table(history)
 
 
-@index_app.command("sources")
-def index_sources(config: Config = None, data: Data = None, as_json: Json = False) -> None:
-    """List the sources and what became of their documents."""
-    settings = load(config, data)
-
-    async def read(db: Any) -> list[dict[str, Any]]:
-        from dataclasses import asdict
-
-        from assistant.index import catalogue
-
-        return [asdict(s) for s in await catalogue.sources(db, [(s.name, str(s.path)) for s in settings.sources])]
-
-    _listed(settings, "sources", as_json, read)
-
-
 @index_app.command("runs")
 def index_runs(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the newest runs."""
@@ -673,6 +687,69 @@ def replay(
         return
     _table([{"answer": side, **found[side]} for side in ("then", "now")])
     out.print("\n".join(found["diff"]) or "The answers are the same.", markup=False)
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="What it is for, so that it can be told from others.")],
+    source: Annotated[str, typer.Option("--source", help="The source of kind push that it may write to.")],
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it. It is shown this once: only a hash of it is kept."""
+    settings = load(config, data)
+    if not any(s.name == source and s.kind == "push" for s in settings.sources):
+        raise InputError(f"There is no source {source} of the kind push.", "Add it to [[sources]] in assistant.toml.")
+
+    async def job() -> tuple[str, str]:
+        from assistant import bootstrap
+        from assistant.memory import keys
+
+        async with bootstrap.database(settings) as db:
+            return await keys.add(db, name, source, "command line")
+
+    key_id, key = _run(job())
+    if as_json:
+        _print_json({"id": key_id, "key": key, "source": source})
+    else:
+        out.print(key, markup=False, soft_wrap=True)
+        err.print(f"Key {key_id} for {source}. Keep it now: it is not shown again.", markup=False)
+
+
+@keys_app.command("list")
+def keys_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List the keys, revoked ones too; never the keys themselves."""
+    settings = load(config, data)
+
+    async def job() -> list[dict[str, Any]]:
+        from assistant import bootstrap
+        from assistant.memory import keys
+
+        async with bootstrap.database(settings) as db:
+            return [r.model_dump(mode="json", exclude={"hash"}) for r in await keys.everyone(db)]
+
+    rows = _run(job())
+    if as_json:
+        _print_json({"keys": rows})
+    else:
+        _table(rows)
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: str, config: Config = None, data: Data = None) -> None:
+    """End a key, from the next request on. What it pushed stays."""
+    settings = load(config, data)
+
+    async def job() -> None:
+        from assistant import bootstrap
+        from assistant.memory import keys
+
+        async with bootstrap.database(settings) as db:
+            await keys.revoke(db, key_id, "command line")
+
+    _run(job())
+    out.print(f"Key {key_id} is revoked.", markup=False)
 
 
 @eval_app.command("retrieval")

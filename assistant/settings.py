@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tomllib
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -40,6 +41,20 @@ def _is_network(value: str) -> str:
     return value
 
 
+def _is_schedule(value: str) -> str:
+    # What reads the words later checks them: a schedule of our own reading might differ from it.
+    from cronsim import CronSim, CronSimError
+
+    try:
+        if value and len(value.split()) == 5:
+            next(CronSim(value, datetime(2026, 1, 1, tzinfo=UTC)))
+        elif value:
+            raise CronSimError("not five words")
+    except (CronSimError, StopIteration):
+        raise ValueError("is no time in the five words of cron; write it like 0 5 * * 1-5") from None
+    return value
+
+
 def _is_database(value: str) -> str:
     if value and not value.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
         raise ValueError("must begin with postgresql+asyncpg:// or sqlite+aiosqlite://, or be left out")
@@ -66,6 +81,7 @@ Model = Annotated[str, Field(max_length=200, pattern=r"^[a-z0-9_-]+/\S+$")]
 Address = Annotated[str, AfterValidator(_is_address)]
 Network = Annotated[str, AfterValidator(_is_network)]
 Folder = Annotated[Path, AfterValidator(_is_path)]
+SourceKind = Literal["folder", "git", "web", "files", "mail", "push"]
 
 # What a person reads of a value that does not fit: by pydantic's name for the fault, the problem and the fix.
 _TYPES = {
@@ -95,6 +111,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9.:_-]+$": "must be a host name or IP address, e.g. 127.0.0.1",
     r"^[A-Za-z0-9-]*$": "must be the name of a header, e.g. X-Remote-User",
     r"^[^@\s]+@[^@\s]+$": "must be an e-mail address",
+    r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$": "must be the name of a branch, a tag or a commit",
 }
 
 
@@ -110,10 +127,36 @@ class AccessEntry(Section):
 
 
 class Source(Section):
-    """A folder of documents. Several may stand in the file, each under `[[sources]]`."""
+    """Where documents come from. Several may stand in the file, each under `[[sources]]`."""
 
     name: Name = Field(description="what the source is called; unique")
-    path: Folder = Field(description="the folder")
+    kind: SourceKind = Field(
+        default="folder",
+        description="a folder; a git repository; a web site; files in an object store or share; a mail folder; or "
+        "what programs push over the API",
+    )
+    path: Folder = Field(default=Path(), description="folder: the folder; mail: an mbox file, or a folder of eml files")
+    url: str = Field(
+        default="",
+        max_length=2000,
+        description="git: what `git fetch` takes; web: the first page, or a sitemap that ends in .xml; "
+        "files: an address of fsspec, e.g. s3://bucket/folder",
+    )
+    ref: str = Field(
+        default="HEAD",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$",
+        max_length=200,
+        description="git: the branch, tag or commit to read",
+    )
+    link: str = Field(
+        default="",
+        max_length=500,
+        description="where people find a document, with {path} and for git {ref} in it; web pages have their own",
+    )
+    secret_env: Variable = Field(
+        default="",
+        description="environment variable; git: a token for https; files: a JSON object of fsspec's options",
+    )
     groups: list[Name] = Field(
         default=[EVERYONE], min_length=1, description="who may read what no entry of `access` matches"
     )
@@ -121,6 +164,40 @@ class Source(Section):
     exclude: list[str] = Field(default=[], description="globs of the files to leave out")
     owner: str = Field(default="", description="whom to ask about these documents, named when they hold no answer")
     access: list[AccessEntry] = Field(default=[], description="who may read which files; later entries win")
+    schedule: Annotated[str, AfterValidator(_is_schedule)] = Field(
+        default="",
+        description='when it is indexed by itself, in the five words of cron and UTC, e.g. "0 5 * * *"; empty: never',
+    )
+    max_pages: int = Field(default=1000, ge=1, le=100_000, description="web: how many pages are read at most")
+    delay_s: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = Field(
+        default=0.5, description="web: seconds between two requests; what robots.txt asks for wins where it is longer"
+    )
+    allow_private: bool = Field(
+        default=False, description="web: whether the site may be at an address of the internal network"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Source:
+        if self.kind in {"folder", "mail"} and "path" not in self.model_fields_set:
+            raise ValueError("path is missing; add it")
+        if self.kind == "web" and (not _is_address(self.url) or "@" in urlsplit(self.url).netloc):
+            raise ValueError(
+                "url must be an http(s) address without a name or password in it, e.g. https://wiki.example"
+            )
+        if self.kind == "git" and (not self.url or self.url.startswith("-") or "::" in self.url):
+            raise ValueError("url must be what git fetch takes, e.g. https://git.example/handbook.git; correct it")
+        if self.kind == "files" and not re.match(r"[a-z0-9+]+://", self.url):
+            raise ValueError("url must be an address of fsspec, e.g. s3://bucket/folder; correct it")
+        if self.link and "{path}" not in self.link:
+            raise ValueError("link must hold {path}; add it")
+        if self.link and not re.match("https?://", self.link):
+            raise ValueError("link must be an http(s) address; correct it")
+        return self
+
+    @property
+    def secret(self) -> str:
+        """The value of the source's secret, empty when there is none."""
+        return os.environ.get(self.secret_env, "") if self.secret_env else ""
 
 
 class GateSettings(Section):
@@ -336,6 +413,27 @@ class DatabaseSettings(Section):
     busy_s: Seconds = Field(default=15, description="seconds to wait for another writer of SQLite")
 
 
+class AlertSettings(Section):
+    """Who is told when an indexing run fails or a release is held. Without any, nobody is."""
+
+    webhook_env: Variable = Field(
+        default="", description="environment variable with an address that gets each alert as JSON"
+    )
+    email: list[Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]] = Field(
+        default=[], description="who gets it by e-mail"
+    )
+    smtp_env: Variable = Field(
+        default="ASSISTANT_SMTP",
+        description="environment variable with the mail server, smtp://name:password@host:587 or smtps://…",
+    )
+    sender: str = Field(
+        default="assistant@localhost",
+        max_length=254,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="whom the e-mail comes from",
+    )
+
+
 class DemoPerson(Section):
     """Somebody of the demo, made at the first start with a printed password."""
 
@@ -356,13 +454,14 @@ class Settings(Section):
     cases: Folder | None = Field(default=None, description="case file that evaluation and gate run")
     database: DatabaseSettings = Field(default=DatabaseSettings(), description="the SQL database")
     index: IndexSettings = Field(default=IndexSettings(), description="how documents become passages")
-    sources: list[Source] = Field(default=[], description="the folders of documents, each under `[[sources]]`")
+    sources: list[Source] = Field(default=[], description="where documents come from, each under `[[sources]]`")
     models: ModelSettings = Field(default=ModelSettings(), description="the language models")
     chat: ChatSettings = Field(default=ChatSettings(), description="a question and its answer")
     policies: list[Policy] = Field(default=[], description="what may not be asked, each under `[[policies]]`")
     web: WebSettings = Field(default=WebSettings(), description="serving and signing in")
     trace: TraceSettings = Field(default=TraceSettings(), description="Langfuse")
     retention: RetentionSettings = Field(default=RetentionSettings(), description="how long things are kept")
+    alerts: AlertSettings = Field(default=AlertSettings(), description="who is told when a run fails")
     demo_people: list[DemoPerson] = Field(default=[], description="the demo's people, each under `[[demo_people]]`")
     secret: SecretStr | None = Field(
         default=None,
@@ -437,7 +536,10 @@ def _from_here(settings: Settings, base: Path) -> Settings:
             "models_dir": under(settings.models_dir),
             "prompts_dir": under(settings.prompts_dir),
             "cases": under(settings.cases) if settings.cases else None,
-            "sources": [s.model_copy(update={"path": under(s.path)}) for s in settings.sources],
+            "sources": [
+                s.model_copy(update={"path": under(s.path)} if s.kind in {"folder", "mail"} else {})
+                for s in settings.sources
+            ],
             "index": settings.index.model_copy(update={"uri": str(under(uri)) if uri and "://" not in uri else uri}),
         }
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from assistant import settings
 from assistant.errors import ParseError
-from assistant.index import sources
+from assistant.index.sources import folder as source_folder
 from assistant.index.workers import Workers
 from assistant.settings import Source
 
@@ -63,14 +63,14 @@ async def outcomes(folder: Path) -> dict[str, Any]:
     with Workers(1) as workers:
         # The first file also waits for the process to start.
         await workers.read("first.txt", b"first", config.passage_words, config.overlap_words)
-        for found in sources.walk(Source(name="messy", path=folder)):
+        for found in source_folder.walk(Source(name="messy", path=folder)):
             began = time.monotonic()
             kind = Path(found.path).suffix.lower().lstrip(".") or "none"
             files += 1
             try:
                 if found.problem:
                     raise ParseError(found.problem)
-                data = await asyncio.to_thread(sources.read, folder, found.path, config.max_file_mb * 1_000_000)
+                data = await asyncio.to_thread(source_folder.read, folder, found.path, config.max_file_mb * 1_000_000)
                 parsed, chunks = await workers.read(found.path, data, config.passage_words, config.overlap_words)
                 outcome, reason = ("indexed", parsed.note) if chunks else ("empty", "holds no text")
             except ParseError as error:

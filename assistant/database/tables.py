@@ -185,7 +185,10 @@ class UsageRow(SQLModel, table=True):
 
 
 class OutboxRow(SQLModel, table=True):
-    """Something to deliver, written with what it tells of. `kind`: trace (subject: receipt) or score (feedback)."""
+    """Something to deliver, written with what it tells of.
+
+    `kind`: trace (subject: receipt), score (feedback) or alert (the channel that it goes to).
+    """
 
     __tablename__ = "outbox"
 
@@ -201,7 +204,10 @@ class OutboxRow(SQLModel, table=True):
 
 
 class AccessRule(SQLModel, table=True):
-    """Which groups may read the documents of a rule. `key` is `source:glob`, stable over renamed groups."""
+    """Which groups may read the documents of a rule. `key` is `source:glob`, stable over renamed groups.
+
+    Documents that name groups themselves have a rule of their own, `source:glob & groups`.
+    """
 
     __tablename__ = "access_rule"
 
@@ -229,7 +235,15 @@ class DocumentRow(SQLModel, table=True):
     valid_until: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     rule_id: int = Field(foreign_key="access_rule.id", index=True)
     indexed_rule: int | None = Field(default=None, description="the rule that its passages carry in the active release")
+    narrowed: dict[str, list[str]] = Field(
+        default_factory=dict,
+        sa_column=Column(JSON, nullable=False, server_default="{}"),
+        description="groups that narrow its rule: said beside the document (`source`) or within it (`file`)",
+    )
     sha256: str = ""
+    mark: str = Field(
+        default="", description="what the source said of its version", sa_column_kwargs={"server_default": ""}
+    )
     size: int = 0
     text_hash: str = Field(
         default="", description="names its words, whatever their layout", sa_column_kwargs={"server_default": ""}
@@ -244,13 +258,23 @@ class DocumentRow(SQLModel, table=True):
 
 
 class SourceRow(SQLModel, table=True):
-    """A source that was indexed, and where its files are; `configured` is false for one named on the command line."""
+    """A source, and where its files are; `configured` is false for one named on the command line.
+
+    `settings` are those of `assistant.toml` when it was last seen, so that its documents can be opened without; they
+    hold no secret. `problem` says why its last listing failed, `note` what it left out.
+    """
 
     __tablename__ = "source"
 
     name: str = Field(primary_key=True)
+    kind: str = Field(default="folder", sa_column_kwargs={"server_default": "folder"})
     location: str
     configured: bool = True
+    settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
+    problem: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    note: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    last_run: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    next_run: datetime | None = Field(default=None, sa_column=_moment(nullable=True, index=True))
     updated_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 
@@ -343,6 +367,21 @@ class LeaseRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     owner: str = Field(index=True)
     until: datetime = Field(sa_column=_moment())
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key with which a program may push documents into one source. Only a hash of it is kept."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(primary_key=True)
+    name: str
+    source: str = Field(index=True)
+    hash: str
+    created_by: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    used_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
 class CaseRow(SQLModel, table=True):

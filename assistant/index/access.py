@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.tables import AccessRule, DocumentRow
 from assistant.domain import Asker, Plain, now
-from assistant.index.sources import matches
+from assistant.index.sources.narrowing import narrower
+from assistant.index.sources.origin import matches
 from assistant.settings import Source
+
+# Stands in a rule's key between the rule of the settings and the groups that its documents name themselves.
+AND = " ∩ "
+Said = Mapping[str, Sequence[str]]
 
 
 class Change(Plain):
@@ -33,9 +38,44 @@ def rule_for(source: Source, path: str) -> str:
     return key(source.name, "**")
 
 
-def groups_for(source: Source, path: str) -> list[str]:
-    """The groups that the settings let read a document."""
-    return next((e.groups for e in reversed(source.access) if matches(path, e.match)), source.groups)
+def groups_for(source: Source, path: str, said: Said | None = None) -> list[str]:
+    """The groups that may read a document: those of the settings, narrowed by what the document says itself."""
+    groups = next((e.groups for e in reversed(source.access) if matches(path, e.match)), source.groups)
+    return _left(groups, said or {})
+
+
+def _left(groups: Sequence[str], said: Said) -> list[str]:
+    left = sorted(set(groups))
+    for named in said.values():
+        left = narrower(left, named)
+    return left
+
+
+def _narrowed_key(base: str, said: Said) -> str:
+    named = sorted({", ".join(sorted(groups)) for groups in said.values()})
+    return AND.join([base, *named])
+
+
+async def narrow(session: AsyncSession, document: DocumentRow, said: Said) -> None:
+    """Give a document the rule it falls under now, narrowed by the groups that it names itself. Holds at once."""
+    rule = await session.get(AccessRule, document.rule_id)
+    base = rule.key.partition(AND)[0] if rule else ""
+    known = (await session.exec(select(AccessRule).where(AccessRule.key == base))).first()
+    # Without a rule of the settings nobody may read it.
+    wider = known.groups if known else []
+    document.narrowed = {k: list(v) for k, v in said.items()}
+    document.rule_id = await _rule(session, _narrowed_key(base, said), _left(wider, said))
+
+
+async def _rule(session: AsyncSession, name: str, groups: list[str]) -> int:
+    """The id of a rule with these groups."""
+    rule = (await session.exec(select(AccessRule).where(AccessRule.key == name))).first() or AccessRule(key=name)
+    if rule.groups != groups or rule.id is None:
+        rule.groups, rule.updated_at = groups, now()
+        session.add(rule)
+        await session.flush()
+    assert rule.id is not None
+    return rule.id
 
 
 async def reconcile(session: AsyncSession, sources: Iterable[Source]) -> dict[str, int]:
@@ -59,9 +99,16 @@ async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
     """Give every known document of these sources the rule its path falls under now. Returns how many changed."""
     by_name = {s.name: s for s in sources}
     ids = await reconcile(session, by_name.values())
-    changed = 0
+    changed, narrowed = 0, set()
     for document in (await session.exec(select(DocumentRow).where(col(DocumentRow.source).in_(by_name)))).all():
-        rule = ids[rule_for(by_name[document.source], document.path)]
+        source = by_name[document.source]
+        name = rule_for(source, document.path)
+        if document.narrowed:
+            name = _narrowed_key(name, document.narrowed)
+            if name not in narrowed:
+                narrowed.add(name)
+                ids[name] = await _rule(session, name, groups_for(source, document.path, document.narrowed))
+        rule = ids[name]
         if document.rule_id != rule:
             document.rule_id = rule
             session.add(document)
@@ -80,7 +127,7 @@ async def preview(session: AsyncSession, sources: Iterable[Source], people: Iter
     moves = []
     for document in (await session.exec(statement)).all():
         source = by_name[document.source]
-        before, after = rules.get(document.rule_id, set()), set(groups_for(source, document.path))
+        before, after = rules.get(document.rule_id, set()), set(groups_for(source, document.path, document.narrowed))
         if before != after:
             moves.append((document.path, before, after))
     changes = []

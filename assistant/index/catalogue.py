@@ -89,6 +89,10 @@ class SourceState:
     empty: int = 0
     pending: int = 0
     changed_at: datetime | None = None
+    problem: str = ""
+    note: str = ""
+    last_run: datetime | None = None
+    next_run: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -269,7 +273,8 @@ async def sources(db: Database, configured: Iterable[tuple[str, str]]) -> list[S
     found = {name: SourceState(name, place, True) for name, place in configured}
     async with db.read() as session:
         for row in (await session.exec(select(SourceRow).order_by(col(SourceRow.name)))).all():
-            found.setdefault(row.name, SourceState(row.name, row.location, False))
+            told = found.setdefault(row.name, SourceState(row.name, row.location, False))
+            told.problem, told.note, told.last_run, told.next_run = row.problem, row.note, row.last_run, row.next_run
         columns: list[Any] = [
             DocumentRow.source,
             DocumentRow.state,

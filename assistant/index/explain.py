@@ -128,7 +128,10 @@ async def _why(db: Database, person: Asker, carried: Mapping[int, int]) -> dict[
             reason = f"it is no longer in the index: {document.reason or document.state}"
             out[i] = {"rule": rule.key, "groups": tuple(rule.groups), "reason": reason, "cause": "gone"}
         elif document.rule_id not in mine:
-            reason = f"it may be read by {', '.join(rule.groups)} only"
+            readers = (
+                f"{', '.join(rule.groups)} only" if rule.groups else "nobody: no group is admitted by all its rules"
+            )
+            reason = f"it may be read by {readers}"
             out[i] = {"rule": rule.key, "groups": tuple(rule.groups), "reason": reason, "cause": "not_admitted"}
         elif carried[i] not in mine and old is not None:
             reason = "the release still carries an older, narrower rule; the next run brings it along"

@@ -11,7 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import (
     AuditRow,
     DocumentRow,
+    OutboxRow,
     ReleaseChange,
     ReleaseReport,
     ReleaseRow,
@@ -33,11 +34,14 @@ from assistant.database.tables import (
     UsageRow,
 )
 from assistant.domain import Attempt, Progress, now
-from assistant.errors import AssistantError, BusyError, FullError, ParseError, ReleaseError
-from assistant.index import access, compact, duplicates, parse, release, sources, split
+from assistant.errors import AssistantError, BusyError, FullError, InputError, ParseError, ReleaseError
+from assistant.index import access, compact, duplicates, parse, release, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
+from assistant.index.schedule import remember
+from assistant.index.sources.opening import location, opened, remembered
+from assistant.index.sources.origin import Found, Origin, fingerprint
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
 from assistant.index.workers import Workers
@@ -46,6 +50,8 @@ from assistant.settings import IndexSettings, Source
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
+# Documents whose rights change in one transaction: people's own writes wait for it.
+TOGETHER = 100
 # Fewer documents may leave a source at once without anybody being asked.
 FEW = 20
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
@@ -54,7 +60,7 @@ _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os er
 
 @dataclass
 class Report:
-    """What a run did, as the command prints it."""
+    """What a run did, as the command prints it. `problems` names sources that could not be listed."""
 
     release: int | None = None
     held: str = ""
@@ -68,6 +74,7 @@ class Report:
     duplicates: int = 0
     empty: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -75,7 +82,8 @@ class Report:
 class Parts:
     """What a run works with. `lock` is a file that only one run holds; `calls` collects the embedder's ledger.
 
-    `check` is the gate: without one, only the loss of too many documents keeps a release from going live.
+    `check` is the gate: without one, only the loss of too many documents keeps a release from going live. `home` is
+    the folder in which sources keep what they fetch. `alerts` are the channels that hear of a run that fails.
     """
 
     db: Database
@@ -85,6 +93,15 @@ class Parts:
     lock: Path
     calls: list[Attempt]
     check: release.Check | None = None
+    alerts: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        return self.lock.parent / "sources"
+
+    @property
+    def file_bytes(self) -> int:
+        return self.settings.max_file_mb * 1_000_000
 
 
 @dataclass
@@ -93,8 +110,10 @@ class _Work:
 
     row: DocumentRow
     source: Source
+    origin: Origin
     sha256: str
     facts: dict[str, Any] = field(default_factory=dict)
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +138,7 @@ class _Ways:
     whole: bool
 
 
-def fingerprint(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
+def made_by(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
     """Names what passages depend on besides the bytes: embedder, splitter, parser."""
     return (
         embedder.fingerprint,
@@ -143,9 +162,10 @@ async def _alone(parts: Parts, started_by: str) -> AsyncIterator[RunRow]:
     try:
         async with parts.db.write() as session:
             # The lock is ours, so whoever left these running is gone.
-            await session.exec(
-                update(RunRow).where(col(RunRow.state) == "running").values(state="abandoned", finished_at=now())
-            )
+            for left in (await session.exec(select(RunRow).where(RunRow.state == "running"))).all():
+                left.state, left.finished_at = "abandoned", now()
+                session.add(left)
+                tell(session, parts.alerts, "run failed", f"Indexing run {left.id} ended without a word.")
             run = RunRow(started_by=started_by, host=socket.gethostname(), pid=os.getpid())
             session.add(run)
         yield run
@@ -176,7 +196,7 @@ async def sync(
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
-        beat = _Beat(parts.db, run, progress)
+        beat = _Beat(parts, run, progress)
         try:
             ways = _Ways(drop_others, configured, allow_removals, retry_failed, whole)
             report = await _run(parts, wanted, ways, beat)
@@ -206,10 +226,14 @@ def _disk_is_full(error: BaseException) -> ReleaseError | None:
 
 
 class _Beat:
-    """Tells how far the run is: at once to whoever started it, now and then to the run's row."""
+    """Tells how far the run is: at once to whoever started it, now and then to the run's row.
 
-    def __init__(self, db: Database, run: RunRow, progress: Progress | None) -> None:
-        self._db, self._run, self._progress = db, run, progress
+    A run that fails, or finds a source newly unreadable, is told to the channels in the transaction that notes it.
+    """
+
+    def __init__(self, parts: Parts, run: RunRow, progress: Progress | None) -> None:
+        self._db, self._channels, self._run, self._progress = parts.db, parts.alerts, run, progress
+        self.unreadable: list[str] = []
         self._last = 0.0
 
     async def __call__(self, done: int, total: int, message: str) -> None:
@@ -223,24 +247,39 @@ class _Beat:
         values: dict[str, Any] = {"state": state, "message": message, "finished_at": now()}
         if report is not None:
             values |= {"report": asdict(report), "release_id": report.release}
-        await self._set(**values)
+        async with self._db.write() as session:
+            await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
+            if state == "failed":
+                tell(session, self._channels, "run failed", f"Indexing run {self._run.id} failed: {message}")
+            elif self.unreadable:
+                tell(session, self._channels, "source unreadable", " ".join(self.unreadable))
 
     async def _set(self, **values: Any) -> None:
         async with self._db.write() as session:
             await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
 
 
+def tell(session: AsyncSession, channels: Iterable[str], event: str, text: str) -> None:
+    """Note an alert for each channel, inside the caller's transaction. `text` holds no text of a document."""
+    for channel in channels:
+        body = {"event": event, "text": text, "at": now().isoformat(timespec="seconds")}
+        session.add(OutboxRow(kind="alert", subject=channel, payload=body))
+
+
 async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:
     report = Report()
-    names = {s.name for s in wanted}
-    prints = fingerprint(parts.embedder, parts.settings)
+    prints = made_by(parts.embedder, parts.settings)
     print_ = "|".join(prints)
     async with parts.db.write() as session:
         await access.realign(session, wanted)
         rules = await access.reconcile(session, wanted)
         for source in wanted:
-            await session.merge(SourceRow(name=source.name, location=str(source.path), configured=ways.configured))
+            await remember(session, source, parts.home, ways.configured)
         current = await release.newest(session)
+    listed = await _listed(parts, wanted, report, beat)
+    # What of the sources could be listed; the others stay as they are.
+    names = {source.name for source, _, _ in listed}
+    async with parts.db.read() as session:
         known = {(d.source, d.path): d for d in (await session.exec(select(DocumentRow))).all()}
 
     if current is not None and not await _is_whole(parts.store, current):
@@ -248,26 +287,29 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         current = None
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
     work, seen, failed = [], set(), []
-    files = [(source, found) for source in wanted for found in sources.walk(source)]
-    for done, (source, found) in enumerate(files):
+    files = [(source, origin, found) for source, origin, every in listed for found in every]
+    rows = {
+        (source.name, found.path): known.get((source.name, found.path))
+        or DocumentRow(
+            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
+        )
+        for source, _, found in files
+    }
+    await _said_beside(parts.db, [(rows[source.name, found.path], found) for source, _, found in files])
+    for done, (source, origin, found) in enumerate(files):
         await beat(done, len(files), "looking for changes")
         if (source.name, found.path) in seen:
             continue
         seen.add((source.name, found.path))
-        row = known.get((source.name, found.path)) or DocumentRow(
-            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
-        )
-        facts = {"size": found.size, "modified": found.modified}
+        row = rows[source.name, found.path]
+        facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
         try:
             if found.problem:
                 raise ParseError(found.problem)
-            data = await asyncio.to_thread(
-                sources.read, source.path, found.path, parts.settings.max_file_mb * 1_000_000
-            )
+            digest = await _digest(parts, origin, found, row)
         except ParseError as error:
-            failed.append((row, facts, error.problem))
+            failed.append((row, facts | {"mark": ""}, error.problem))
             continue
-        digest = sources.fingerprint(data)
         same = row.sha256 == digest and row.settings == print_
         # What only waited for a program to be installed is tried again once it is there.
         waited = picture.INSTALL in row.reason and picture.available()
@@ -278,8 +320,10 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         elif same and row.state == "indexed" and not fresh_table and not waited:
             report.unchanged += 1
         else:
-            work.append(_Work(row, source, digest, facts))
-    await _forget_pending(parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending"])
+            work.append(_Work(row, source, origin, digest, facts, found))
+    await _forget_pending(
+        parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
+    )
     others = [] if ways.drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
     gone = [
         d
@@ -292,6 +336,87 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         gone += [d for d in others if all(d is not w.row for w in again)]
     had = Counter(d.source for d in known.values() if d.source in names and d.state == "indexed")
     return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
+
+
+async def _listed(
+    parts: Parts, wanted: Sequence[Source], report: Report, beat: _Beat
+) -> list[tuple[Source, Origin, list[Found]]]:
+    """What each source holds. One that cannot be listed is left as it was; raises its error if that is true of all."""
+    listed, first = [], None
+    for source in wanted:
+        origin = opened(source, location(source, parts.home), parts.file_bytes)
+        looking = asyncio.create_task(asyncio.to_thread(_documents_of, origin))
+        while not looking.done():
+            await beat(0, 0, f"looking at {source.name}")
+            await asyncio.wait([looking], timeout=BEAT_S)
+        problem = ""
+        async with parts.db.read() as session:
+            before = await session.get(SourceRow, source.name)
+        try:
+            listed.append((source, origin, await looking))
+        except InputError as error:
+            first = first or error
+            problem = report.problems[source.name] = str(error)
+            # It is told once, not with every run.
+            if before is None or not before.problem:
+                beat.unreadable.append(problem)
+        async with parts.db.write() as session:
+            values = {"problem": problem, "note": origin.note, "last_run": now()}
+            await session.exec(update(SourceRow).where(col(SourceRow.name) == source.name).values(**values))
+    if first is not None and not listed:
+        raise first
+    return listed
+
+
+def _documents_of(origin: Origin) -> list[Found]:
+    return list(origin.documents())
+
+
+async def _said_beside(db: Database, listed: Sequence[tuple[DocumentRow, Found]]) -> None:
+    """Let the groups that stand beside documents hold at once, and their links."""
+    changed = []
+    for row, found in listed:
+        said = {k: v for k, v in row.narrowed.items() if k != "source"}
+        if found.groups is not None:
+            said["source"] = list(found.groups)
+        if row.id is None and not said:
+            row.link = found.link
+        elif said != row.narrowed or row.link != found.link:
+            changed.append((row, found.link, said))
+    for at in range(0, len(changed), TOGETHER):
+        async with db.write() as session:
+            for row, link, said in changed[at : at + TOGETHER]:
+                document = await _as_it_is(session, row) if row.id is not None else row
+                session.add(document)
+                document.link = link
+                await access.narrow(session, document, said)
+                await session.flush()
+                row.id, row.link = document.id, link
+                row.narrowed, row.rule_id = document.narrowed, document.rule_id
+
+
+async def _said_within(db: Database, row: DocumentRow, groups: tuple[str, ...] | None) -> None:
+    """Let the groups that a document itself names hold, before its passages are stored."""
+    said = {k: v for k, v in row.narrowed.items() if k != "file"}
+    if groups is not None:
+        said["file"] = list(groups)
+    if said == row.narrowed:
+        return
+    async with db.write() as session:
+        document = await _as_it_is(session, row)
+        await access.narrow(session, document, said)
+        # Should this run not end, the next one must read the file again whatever it holds then.
+        document.sha256, document.mark = "", ""
+        session.add(document)
+    row.narrowed, row.rule_id = document.narrowed, document.rule_id
+
+
+async def _digest(parts: Parts, origin: Origin, found: Found, row: DocumentRow) -> str:
+    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway."""
+    if found.mark:
+        return row.sha256 if found.mark == row.mark else ""
+    file = await asyncio.to_thread(origin.read, found.path, parts.file_bytes)
+    return fingerprint(file.data)
 
 
 async def _is_whole(store: Store, row: ReleaseRow) -> bool:
@@ -324,10 +449,18 @@ async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
 
 async def _of_other_sources(parts: Parts, documents: Sequence[DocumentRow]) -> list[_Work]:
     async with parts.db.read() as session:
-        places = {s.name: Path(s.location) for s in (await session.exec(select(SourceRow))).all()}
-    return [
-        _Work(d, sources.at(d.source, places[d.source], d.owner), d.sha256) for d in documents if d.source in places
-    ]
+        rows = {s.name: s for s in (await session.exec(select(SourceRow))).all()}
+    work, known = [], {}
+    for d in documents:
+        if (row := rows.get(d.source)) is not None:
+            if row.name not in known:
+                source = remembered(row.name, row.location, d.owner, row.settings)
+                known[row.name] = (source, opened(source, row.location, parts.file_bytes))
+            source, origin = known[row.name]
+            # What such a source said of its documents is in their rows.
+            told = Found(d.source, d.path, d.size, d.modified, title=d.title, owner=d.owner, valid_until=d.valid_until)
+            work.append(_Work(d, source, origin, d.sha256, {}, told if source.kind == "push" else None))
+    return work
 
 
 async def _build(
@@ -412,6 +545,7 @@ async def _fill(
                 elif not result[1]:
                     failed.append((item.row, item.facts, ""))
                 else:
+                    await _said_within(parts.db, item.row, result[0].groups)
                     rows += [_row(item.row, result[0], chunk) for chunk in result[1]]
                     read.append((item, result[0], len(result[1])))
             report.embedded += await _embed_new(parts.embedder, rows, earlier)
@@ -531,18 +665,27 @@ async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, st
 async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, list[Chunk]] | str:
     """A document's facts and chunks, or the reason why it has none."""
     try:
-        data = await asyncio.to_thread(
-            sources.read, item.source.path, item.row.path, parts.settings.max_file_mb * 1_000_000
-        )
+        file = await asyncio.to_thread(item.origin.read, item.row.path, parts.file_bytes)
     except ParseError as error:
         # That is no fault of its bytes: the next run tries again.
-        item.sha256 = ""
+        item.sha256, item.facts["mark"] = "", ""
         return error.problem
-    item.sha256 = sources.fingerprint(data)
+    item.sha256 = fingerprint(file.data)
+    words, overlap = parts.settings.passage_words, parts.settings.overlap_words
     try:
-        return await workers.read(item.row.path, data, parts.settings.passage_words, parts.settings.overlap_words)
+        parsed, chunks = await workers.read(file.name, file.data, words, overlap)
     except ParseError as error:
         return error.problem
+    return _as_told(parsed, chunks, item.found) if item.found is not None else (parsed, chunks)
+
+
+def _as_told(parsed: Parsed, chunks: list[Chunk], told: Found) -> tuple[Parsed, list[Chunk]]:
+    """A document with what its source says of it in place of what it says itself; it is found by its new title."""
+    if told.title and told.title != parsed.title:
+        own = f"{parsed.title}\n"
+        chunks = [replace(c, indexed=f"{told.title}\n{c.indexed.removeprefix(own)}") for c in chunks]
+    owner, until = told.owner or parsed.owner, told.valid_until or parsed.valid_until
+    return replace(parsed, title=told.title or parsed.title, owner=owner, valid_until=until), chunks
 
 
 def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
@@ -652,12 +795,17 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         await session.flush()
         after = await _documents(session)
         await attempt.rollback()
+        waiting = await release.held(session)
+        if waiting is None or waiting.note != report.held:
+            tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
         await release.forget_held(session)
         made.state, made.note = "held", report.held
         session.add(made)
         for i, values in after.items():
             # A new document's number is known to its passages, though nobody reads them yet.
-            if body := {k: v for k, v in values.items() if k != "rule_id" and v != before.get(i, {}).get(k)}:
+            if body := {
+                k: v for k, v in values.items() if k not in {"rule_id", "narrowed"} and v != before.get(i, {}).get(k)
+            }:
                 session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
         _note_calls(session, parts.calls)
         session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))

@@ -39,6 +39,8 @@ class Parsed:
     author: str = ""
     modified: datetime | None = None
     valid_until: datetime | None = None
+    # Who may read it, where the file names groups: they narrow what its source allows.
+    groups: tuple[str, ...] | None = None
     # What of the file was not read, in words for an admin.
     note: str = ""
     language: str = ""

@@ -22,10 +22,12 @@ from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, no
 from assistant.errors import NotFoundError, ParseError, ReleaseError
 from assistant.index import access, duplicates, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
-from assistant.index.sources import inside
+from assistant.index.sources.folder import inside
+from assistant.index.sources.opening import opened, remembered
 from assistant.index.store import PassageVectorStore, Store, Table
 
 SURROUNDING_CHARS = 700
+ORIGINAL_BYTES = 200_000_000
 
 
 @dataclass
@@ -65,11 +67,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Original:
-    """A document's own file."""
+    """A document's own file; where it is none of this machine, its bytes under the name that `path` tells."""
 
     path: Path
     title: str
     media_type: str
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,11 @@ class Knowledge:
         if source is None:
             raise _gone()
         try:
+            if source.kind != "folder":
+                known = remembered(source.name, source.location, "", source.settings)
+                origin = opened(known, source.location)
+                file = await asyncio.to_thread(origin.read, document.path, ORIGINAL_BYTES)
+                return Original(Path(file.name), document.title, document.media_type, file.data)
             path = inside(Path(source.location), document.path)
         except ParseError as error:
             raise _gone() from error

@@ -1,9 +1,9 @@
-"""Delivers what the database holds for Langfuse: once each, later when it is down, never in a turn's way."""
+"""Delivers what the database holds for others: once each, later when they are down, never in a turn's way."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 BATCH = 50
 CLAIM_S = 120
+TRACES = ("trace", "score", "score_removed")
 EVERY_S = 5.0
 _LONGEST_WAIT_S = 600.0
 
@@ -30,18 +31,18 @@ async def deliver(db: Database, tracer: Tracer) -> None:
         pass
 
 
-async def deliver_due(db: Database, tracer: Tracer) -> int:
-    """Send what is due, oldest first. Returns how many arrived; stops at the first that does not.
-
-    Rows are claimed by pushing their next try ahead, so two processes do not send the same; should one die between
-    sending and noting it, the derived ids make the second sending the same trace.
-    """
+async def claim(db: Database, kinds: Collection[str]) -> list[OutboxRow]:
+    """What is due of these kinds, oldest first, with its next try pushed ahead: no other process sends it meanwhile."""
     moment = now()
     async with db.write() as session:
         rows = (
             await session.exec(
                 select(OutboxRow)
-                .where(col(OutboxRow.delivered_at).is_(None), OutboxRow.next_try <= moment)
+                .where(
+                    col(OutboxRow.delivered_at).is_(None),
+                    col(OutboxRow.kind).in_(kinds),
+                    OutboxRow.next_try <= moment,
+                )
                 .order_by(col(OutboxRow.seq))
                 .limit(BATCH)
                 .with_for_update(skip_locked=True)
@@ -50,23 +51,35 @@ async def deliver_due(db: Database, tracer: Tracer) -> int:
         for row in rows:
             row.next_try = moment + timedelta(seconds=CLAIM_S)
             session.add(row)
+    return list(rows)
+
+
+async def deliver_due(db: Database, tracer: Tracer) -> int:
+    """Send what is due, oldest first. Returns how many arrived; stops at the first that does not.
+
+    Should the process die between sending and noting it, the derived ids make the second sending the same trace.
+    """
+    rows = await claim(db, TRACES)
     arrived = 0
     for i, row in enumerate(rows):
         try:
             await _send(db, tracer, row)
         except (ConnectionError, TimeoutError) as error:
-            await _put_off(db, rows[i:], str(error))
+            await put_off(db, rows[i:], str(error))
             log.warning("trace server not reached (%s); %d items wait", error, len(rows) - i)
             break
-        async with db.write() as session:
-            await session.exec(
-                update(OutboxRow).where(col(OutboxRow.seq) == row.seq).values(delivered_at=now(), error="")
-            )
+        await note_arrived(db, row)
         arrived += 1
     return arrived
 
 
-async def _put_off(db: Database, rows: Sequence[OutboxRow], error: str) -> None:
+async def note_arrived(db: Database, row: OutboxRow) -> None:
+    async with db.write() as session:
+        await session.exec(update(OutboxRow).where(col(OutboxRow.seq) == row.seq).values(delivered_at=now(), error=""))
+
+
+async def put_off(db: Database, rows: Sequence[OutboxRow], error: str) -> None:
+    """Try these again later, the later the more often they were tried."""
     wait = min(_LONGEST_WAIT_S, EVERY_S * 2 ** min(rows[0].tries, 8))
     async with db.write() as session:
         await session.exec(

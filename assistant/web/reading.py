@@ -185,4 +185,6 @@ async def document(document_id: int, asker: SignedIn) -> Response:
         media, how = "application/octet-stream", "attachment"
     name = PurePath(original.path.name).name
     headers["Content-Disposition"] = f"{how}; filename*=UTF-8''{quote(name)}"
+    if (data := getattr(original, "data", None)) is not None:
+        return Response(data, media_type=media, headers=headers)
     return FileResponse(original.path, media_type=media, headers=headers)

@@ -70,6 +70,8 @@ class Shield:
         self._database = database
         self._script_hashes = script_hashes
         self._web = settings.web
+        # A little more than its route takes, which says what the limit is.
+        self._largest = settings.index.max_file_mb * 1_000_000 + MAX_BODY
         self._language = settings.chat.language
         self._proxies = [ip_network(p, strict=False) for p in settings.web.trusted_proxies]
         self._public = urlsplit(settings.web.public_url).netloc.lower()
@@ -87,7 +89,7 @@ class Shield:
             return
         scope = await self._admit(scope, headers)
         if scope["type"] == "http":
-            receive = _limited(receive)
+            receive = _limited(receive, self._most(scope))
             send = self._guarded(scope, send)
         try:
             await self._app(scope, receive, send)
@@ -103,9 +105,13 @@ class Shield:
         if (method not in SAFE_METHODS or socket or scope["type"] == "websocket") and not self._own_origin(headers):
             return 403, "This request came from another site."
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if not length.isdigit() or int(length) > self._most(scope):
             return 413, "Too large."
         return None
+
+    def _most(self, scope: Scope) -> int:
+        """Bytes that a request's body may have: a document for who pushes one, a form for everybody else."""
+        return self._largest if scope["path"].startswith("/v1/documents/") else MAX_BODY
 
     def _own_origin(self, headers: dict[str, str]) -> bool:
         """Whether the page that sends this is ours. Programs send no Origin, and no cookie that a page could abuse."""
@@ -203,14 +209,14 @@ class _TooLargeError(Exception):
     """A body grew beyond the limit while it came in."""
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most: int) -> Receive:
     seen = 0
 
     async def limited() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > MAX_BODY:
+        if seen > most:
             raise _TooLargeError
         return message
 

@@ -32,7 +32,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit import server
     from chainlit.utils import mount_chainlit
 
-    from assistant.web import ratings, sockets
+    from assistant.web import api, ratings, sockets
     from assistant.web.admin import index_routes
     from assistant.web.admin import routes as admin
     from assistant.web.me import routes as me
@@ -41,6 +41,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(signin.router)
     app.include_router(ratings.router)
     app.include_router(reading.router)
+    app.include_router(api.router)
     app.include_router(admin.router)
     app.include_router(index_routes.router)
     app.include_router(me.router)
@@ -107,7 +108,7 @@ async def _say_it(request: Request, error: Exception) -> Response:
         if status == 401:
             return RedirectResponse(f"{CHAT}/login", status_code=302)
         return PlainTextResponse(say(present().language, "web.no_document") if status == 404 else text, status)
-    return JSONResponse({"detail": text}, status_code=status)
+    return JSONResponse({"detail": text}, status_code=status, headers=getattr(error, "headers", None))
 
 
 async def _not_understood(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
-"""Every route and socket event of Chainlit 2.12, and whether we let it through. A test fails on one without a row.
+"""Every route and socket event of Chainlit 2.12, and those of ours for programs. A test fails on one without a row.
 
 `open` needs no session, `signed_in` one, `ours` is answered by a route of our own that is declared before Chainlit's,
-`closed` does not exist for anybody. Our own routes stand in `OWN`; `admin` ones exist for admins only.
+`closed` does not exist for anybody, `key` needs a key of the API. Our own routes stand in `OWN`; `admin` ones exist for
+admins only.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ class Gate(StrEnum):
     OURS = "ours"
     CLOSED = "closed"
     ADMIN = "admin"
+    KEY = "key"
 
 
 CHAT = "/chat"
 SOCKET = "/ws/socket.io"
+DOCUMENTS = "/v1/documents/{id_:path}"
+
+# Ours, for programs: no session counts there.
+API: dict[tuple[str, str], Gate] = {
+    ("PUT", DOCUMENTS): Gate.KEY,
+    ("GET", DOCUMENTS): Gate.KEY,
+    ("DELETE", DOCUMENTS): Gate.KEY,
+}
 
 # In Chainlit's own order: the first match decides.
 ROUTES: dict[tuple[str, str], Gate] = {

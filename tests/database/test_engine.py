@@ -199,7 +199,9 @@ async def test_while_another_holds_the_lock_the_loop_runs_on_readers_read_and_th
         await db.migrate()
         holder = sqlite3.connect(file, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        holder.execute("INSERT INTO source VALUES ('a', 'b', 1, '2026-01-01 00:00:00.000000')")
+        holder.execute(
+            "INSERT INTO source (name, location, configured, updated_at) VALUES ('a', 'b', 1, '2026-01-01 00:00:00')"
+        )
 
         async def write() -> None:
             async with db.write() as session:

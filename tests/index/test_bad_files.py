@@ -20,7 +20,7 @@ from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
 from assistant.errors import ParseError
-from assistant.index import sources
+from assistant.index.sources import folder
 from assistant.index.workers import Workers
 from assistant.settings import Source
 from bench.messy import NO_SENTENCE, watched
@@ -244,11 +244,11 @@ def workers(touched: Path) -> Iterator[Workers]:
 
 async def outcome(workers: Workers, root: Path, path: str) -> tuple[str, str]:
     """Read, empty or the reason; and the text of the passages."""
-    (found,) = [f for f in sources.walk(Source(name="share", path=root)) if f.path == path]
+    (found,) = [f for f in folder.walk(Source(name="share", path=root)) if f.path == path]
     try:
         if found.problem:
             raise ParseError(found.problem)
-        _, chunks = await workers.read(path, sources.read(root, path, 50 * MB), 180, 30)
+        _, chunks = await workers.read(path, folder.read(root, path, 50 * MB), 180, 30)
     except ParseError as error:
         return error.problem, ""
     return (READ if chunks else EMPTY), " ".join(c.text for c in chunks)
@@ -342,7 +342,7 @@ async def test_what_is_no_file_of_the_folder_is_listed_and_never_opened(
             pytest.skip("only root may make a device")
     elif kind == "a link to a folder":
         (root / "inner").symlink_to(tmp_path / "out")
-        assert list(sources.walk(Source(name="share", path=root))) == []
+        assert list(folder.walk(Source(name="share", path=root))) == []
         return
     else:
         targets = {"a link out": tmp_path / "out/secret.md", "a loop": path, "a link to /proc": "/proc/self/environ"}
@@ -350,7 +350,7 @@ async def test_what_is_no_file_of_the_folder_is_listed_and_never_opened(
     result, _ = await outcome(workers, root, "a.md")
     assert result == (SPECIAL if kind in {"a pipe", "a device"} else LINK)
     with pytest.raises(ParseError):
-        sources.read(root, "a.md", MB)
+        folder.read(root, "a.md", MB)
 
 
 async def test_a_hard_link_is_read_for_nothing_tells_it_from_a_file(workers: Workers, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from sqlmodel import col, select, update
 from assistant.database.tables import DocumentRow, RunRow, UsageRow
 from assistant.domain import Attempt
 from assistant.errors import BusyError, InputError, ReleaseError
-from assistant.index import access, ingest, release, sources
+from assistant.index import access, ingest, release
+from assistant.index.sources import folder
 from assistant.index.store import Table
 from assistant.settings import Source
 from tests.index.conftest import HashEmbedder, Index, asker, calls_of, put
@@ -52,6 +53,7 @@ async def test_a_first_run_indexes_what_it_can_and_lists_the_rest(index: Index) 
         "duplicates": 0,
         "empty": ["blank.txt"],
         "failed": [{"path": "broken.pdf", "reason": "not really a pdf file"}],
+        "problems": {},
         "seconds": report.seconds,
     }
     assert report.seconds > 0
@@ -102,7 +104,7 @@ async def test_a_file_that_vanishes_or_is_locked_while_it_is_read_is_tried_again
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await index.sync(FILES)
-    read, reads = sources.read, 0
+    read, reads = folder.read, 0
 
     def second_read_fails(root: Path, path: str, limit: int) -> bytes:
         nonlocal reads
@@ -111,7 +113,7 @@ async def test_a_file_that_vanishes_or_is_locked_while_it_is_read_is_tried_again
             raise ingest.ParseError("cannot be opened: Permission denied")
         return read(root, path, limit)
 
-    monkeypatch.setattr(sources, "read", second_read_fails)
+    monkeypatch.setattr(folder, "read", second_read_fails)
     report = await index.sync({"late.md": "# Late\n\nSomething new."})
     assert [f["path"] for f in report.failed] == ["broken.pdf", "late.md"]
     # Nothing was learnt, so the release before it stays.

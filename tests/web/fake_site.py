@@ -47,4 +47,4 @@ if __name__ == "__main__":
     _stub()
     from assistant.web.app import serve
 
-    asyncio.run(serve(Settings.model_validate(json.loads(Path(sys.argv[1]).read_text()))))
+    asyncio.run(serve(Settings.model_validate(json.loads(Path(sys.argv[1]).read_text())), first_index=False))

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed
+from assistant.index.sources.narrowing import narrower
 
 MEMBERS = 500
 MEMBER_BYTES = 50_000_000
@@ -18,6 +19,7 @@ def zipped(data: bytes, parse: Callable[[str, bytes], Parsed]) -> Parsed:
     """What the members say that `parse` reads; the note names those that it does not."""
     page = Page()
     unread: list[str] = []
+    groups: tuple[str, ...] | None = None
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [m for m in archive.infolist() if not m.is_dir() and not _is_left_out(m.filename)]
         if len(members) > MEMBERS:
@@ -28,13 +30,16 @@ def zipped(data: bytes, parse: Callable[[str, bytes], Parsed]) -> Parsed:
             except ParseError as error:
                 unread.append(f"{member.filename}: {error.problem}")
                 continue
+            if parsed.groups is not None:
+                # What is restricted for one of its files is so for all that stands beside it.
+                groups = parsed.groups if groups is None else tuple(narrower(groups, parsed.groups))
             if parsed.blocks:
                 page.add(member.filename, "heading", 1)
                 page.append(parsed)
     if unread and not page.blocks:
         raise ParseError(f"holds no file that can be read ({unread[0]})")
     note = f"{len(unread)} of {len(members)} files in it are not read ({unread[0]})" if unread else ""
-    parsed = page.done("application/zip", "", note=note)
+    parsed = page.done("application/zip", "", note=note, groups=groups)
     # Its first member's name is no title of the whole.
     parsed.title = ""
     return parsed

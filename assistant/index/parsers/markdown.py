@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, decode, moment
+from assistant.index.sources.narrowing import named
 
 # Every pattern is bounded: a file of opening marks alone would else be searched to its end from each of them.
 _LIQUID = re.compile(r"\{%.{0,2000}?%\}|\{\{.{0,2000}?\}\}", re.DOTALL)
@@ -44,7 +46,9 @@ def markdown(data: bytes) -> Parsed:
     try:
         post = frontmatter.loads(source)
         meta, source = post.metadata, post.content
-    except (yaml.YAMLError, ValueError, TypeError):
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        if re.search(r"^groups\s*:", source.partition("\n---\n")[0], re.MULTILINE):
+            raise ParseError("its front matter names groups but cannot be read, so nobody may read it") from error
         source = re.sub(r"\A---\n.*?\n---\n", "", source, flags=re.DOTALL)
     page = Page()
     write_markdown(_KRAMDOWN.sub("", without_liquid(source)), page)
@@ -55,6 +59,7 @@ def markdown(data: bytes) -> Parsed:
         author=_plain(meta, "author"),
         modified=moment(meta.get("updated") or meta.get("last_updated") or meta.get("date")),
         valid_until=moment(meta.get("valid_until")),
+        groups=named(meta.get("groups")),
     )
 
 

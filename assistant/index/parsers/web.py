@@ -43,10 +43,14 @@ _CONTAINER = {
 }
 
 
+_FRAME_ROLES = {"navigation", "search", "contentinfo"}
+
+
 def _hidden(element: Any) -> bool:
     style = (element.get("style") or "").replace(" ", "").lower()
     return (
         element.get("hidden") is not None
+        or element.get("role") in _FRAME_ROLES
         or element.get("aria-hidden") == "true"
         or "display:none" in style
         or "visibility:hidden" in style
@@ -80,8 +84,17 @@ def write_html(data: bytes, page: Page) -> Any:
     tree = html.document_fromstring(
         without_liquid(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)), parser=parser
     )
-    _html_walk(tree, page, 0)
+    _html_walk(_main_part(tree), page, 0)
     return tree
+
+
+def _main_part(tree: Any) -> Any:
+    """What a page itself marks as its one main part, without the frame of its site; else all of it."""
+    found = [e for e in tree.iter() if isinstance(e.tag, str) and (e.tag == "main" or e.get("role") == "main")]
+    visible = [e for e in found if not _hidden(e)]
+    # One within another is the same part marked twice.
+    outer = [e for e in visible if all(e is o or o not in e.iterancestors() for o in visible)]
+    return outer[0] if len(outer) == 1 and _flow(outer[0]).strip() else tree
 
 
 def _flow(element: Any) -> str:

@@ -138,7 +138,7 @@ async def show_failed(
 
 
 async def _sources() -> list[catalogue.SourceState]:
-    named = [(s.name, str(s.path)) for s in house.parts().settings.sources]
+    named = [(s.name, s.url or str(s.path)) for s in house.parts().settings.sources]
     return await catalogue.sources(house.parts().db, named)
 
 
@@ -185,7 +185,11 @@ async def start_run(
         ways = [w for w, on in (("allow removals", allow_removals), ("retry failed", retry_failed)) if on]
         await audit.note(parts.db, asker, "re-index", ", ".join(filter(None, [source, *ways])))
         await reindex.start(
-            parts.settings, asker.email, source=source, allow_removals=allow_removals, retry_failed=retry_failed
+            parts.settings,
+            asker.email,
+            only=[source] if source else [],
+            allow_removals=allow_removals,
+            retry_failed=retry_failed,
         )
     return back("/admin/runs")
 
@@ -293,9 +297,11 @@ async def change_release(
 async def show_sources(request: Request, asker: Admin) -> Response:
     """Where documents come from, and what became of them."""
     parts = house.parts()
-    there = await asyncio.to_thread(lambda: {s.name: s.path.is_dir() for s in parts.settings.sources})
+    there = await asyncio.to_thread(
+        lambda: {s.name: s.kind != "folder" or s.path.is_dir() for s in parts.settings.sources}
+    )
     rows, run = await _sources(), await state.run_view(parts.db)
-    given = {s.name: s for s in parts.settings.sources}
+    given = {s.name: s for s in sources}
     return page(request, asker, "sources.html", rows=rows, there=there, given=given, run=run)
 
 

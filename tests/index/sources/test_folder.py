@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import InputError, ParseError
-from assistant.index import sources
+from assistant.index.sources import folder
 from assistant.settings import AccessEntry, Source
 from tests.index.conftest import put
 
@@ -23,12 +23,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def listed(root: Path, **options: list[str]) -> dict[str, str]:
-    return {f.path: f.problem for f in sources.walk(Source(name="share", path=root, **options))}
+    return {f.path: f.problem for f in folder.walk(Source(name="share", path=root, **options))}
 
 
 def test_every_file_below_the_folder_is_found_in_a_stable_order(root: Path) -> None:
     assert list(listed(root)) == ["a.md", "sub/b.md", "sub/deep/c.txt"]
-    assert sources.read(root, "sub/deep/c.txt", MB) == b"deeper"
+    assert folder.read(root, "sub/deep/c.txt", MB) == b"deeper"
 
 
 def test_hidden_files_and_office_locks_are_left_out(root: Path) -> None:
@@ -64,7 +64,7 @@ def test_links_pipes_and_sockets_are_listed_and_never_read(root: Path, tmp_path:
     assert "folder/secret.md" not in found
     for path in (*refused, "folder/secret.md"):
         with pytest.raises(ParseError):
-            sources.read(root, path, MB)
+            folder.read(root, path, MB)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_links_pipes_and_sockets_are_listed_and_never_read(root: Path, tmp_path:
 )
 def test_a_path_that_is_no_file_of_the_folder_is_refused(root: Path, path: str) -> None:
     with pytest.raises(ParseError):
-        sources.read(root, path, MB)
+        folder.read(root, path, MB)
 
 
 def test_a_link_put_in_place_of_a_folder_after_the_walk_is_not_followed(root: Path, tmp_path: Path) -> None:
@@ -102,24 +102,24 @@ def test_a_link_put_in_place_of_a_folder_after_the_walk_is_not_followed(root: Pa
     (root / "sub").rename(root / "was")
     (root / "sub").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ParseError, match="outside"):
-        sources.read(root, "sub/b.md", MB)
+        folder.read(root, "sub/b.md", MB)
     (root / "sub").unlink()
     (root / "sub").symlink_to(root / "was")
     with pytest.raises(ParseError, match="link"):
-        sources.read(root, "sub/b.md", MB)
+        folder.read(root, "sub/b.md", MB)
 
 
 def test_a_source_that_is_a_link_itself_is_read(root: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(root)
     assert "a.md" in listed(tmp_path / "alias")
-    assert sources.read(tmp_path / "alias", "a.md", MB) == b"open"
+    assert folder.read(tmp_path / "alias", "a.md", MB) == b"open"
 
 
 def test_a_file_over_the_limit_is_refused_and_one_at_it_is_read(root: Path) -> None:
     put(root, {"large.txt": b"x" * (MB + 1), "fits.txt": b"x" * MB})
     with pytest.raises(ParseError, match=r"larger than 1 MB; raise index\.max_file_mb"):
-        sources.read(root, "large.txt", MB)
-    assert len(sources.read(root, "fits.txt", MB)) == MB
+        folder.read(root, "large.txt", MB)
+    assert len(folder.read(root, "fits.txt", MB)) == MB
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again_and_at_last_refused(
@@ -155,10 +155,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_and_at_last_refused(
 
     monkeypatch.setattr(os, "fdopen", changing)
     changes = 1
-    assert sources.read(root, "a.md", MB) == b"longer"
+    assert folder.read(root, "a.md", MB) == b"longer"
     opened, changes = 0, 99
     with pytest.raises(ParseError, match="changed while it was read"):
-        sources.read(root, "a.md", MB)
+        folder.read(root, "a.md", MB)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

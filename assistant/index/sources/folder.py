@@ -1,46 +1,35 @@
-"""What there is to index: the files of a folder, with a fingerprint each. Nothing outside the folder is read."""
+"""A folder as a source. Nothing outside of it is read, whatever links and names say."""
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assistant.domain import EVERYONE
 from assistant.errors import InputError, ParseError
+from assistant.index.sources.narrowing import SIDECAR_BYTES, Sidecars, is_sidecar
+from assistant.index.sources.origin import File, Found, address, too_large, wanted
 from assistant.settings import Source
 
 # A file that is being written is read again so many times in a run.
 TRIES = 3
-_ALWAYS_LEFT_OUT = (".*", "**/.*", "~$*", "**/~$*", "Thumbs.db", "**/Thumbs.db")
 
 
-@dataclass(frozen=True)
-class Found:
-    """A file of a source. `path` is relative to it, with slashes; `problem` says why it cannot be read."""
+class Folder:
+    """The files of a folder, with those that narrow who may read them."""
 
-    source: str
-    path: str
-    size: int
-    modified: datetime
-    problem: str = ""
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.note = ""
 
+    def documents(self) -> Iterator[Found]:
+        return walk(self._source)
 
-def at(name: str, path: Path, owner: str) -> Source:
-    """A source that was indexed before, by its place. One named on the command line has its path for a name."""
-    return Source.model_construct(
-        name=name, path=path, groups=[EVERYONE], include=["**"], exclude=[], owner=owner, access=[]
-    )
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Whether a glob covers a path: `**` crosses folders, a bare `folder/**` covers all below it."""
-    return fnmatch.fnmatchcase(path, pattern) or (pattern.startswith("**/") and fnmatch.fnmatchcase(path, pattern[3:]))
+    def read(self, path: str, limit: int) -> File:
+        return File(path, read(self._source.path, path, limit))
 
 
 def walk(source: Source) -> Iterator[Found]:
@@ -49,19 +38,25 @@ def walk(source: Source) -> Iterator[Found]:
     if not root.is_dir():
         raise InputError(f"{source.path}: no such folder.", "Correct the path of the source, or create the folder.")
     unread: list[OSError] = []
+    sidecars = Sidecars(lambda path: read(root, path, SIDECAR_BYTES))
     for folder, folders, files in os.walk(root, followlinks=False, onerror=unread.append):
         folders.sort()
+        sidecars.add(Path(folder, name).relative_to(root).as_posix() for name in files if is_sidecar(name))
         for name in sorted(files):
             full = Path(folder, name)
             path = full.relative_to(root).as_posix()
-            if any(matches(path, p) for p in (*_ALWAYS_LEFT_OUT, *source.exclude)):
-                continue
-            if not any(matches(path, p) for p in source.include):
-                continue
-            yield _found(source.name, path, full)
+            if wanted(source, path):
+                yield _narrowed(_found(source, path, full), sidecars)
     for error in unread:
         path = _shown(Path(error.filename).relative_to(root).as_posix())
         yield Found(source.name, path, 0, datetime.now(UTC), f"a folder that cannot be read: {error.strerror}")
+
+
+def _narrowed(found: Found, sidecars: Sidecars) -> Found:
+    try:
+        return replace(found, groups=sidecars.of(found.path))
+    except ParseError as error:
+        return replace(found, problem=found.problem or error.problem)
 
 
 def _shown(path: str) -> str:
@@ -69,15 +64,15 @@ def _shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _found(source: str, path: str, full: Path) -> Found:
+def _found(source: Source, path: str, full: Path) -> Found:
     try:
         # A name that is not valid text cannot be stored or shown.
         path.encode("utf-8")
         facts = full.lstat()
     except UnicodeEncodeError:
-        return Found(source, _shown(path), 0, datetime.now(UTC), "its name is not valid text; rename it")
+        return Found(source.name, _shown(path), 0, datetime.now(UTC), "its name is not valid text; rename it")
     except OSError as error:
-        return Found(source, path, 0, datetime.now(UTC), f"cannot be opened: {error.strerror}")
+        return Found(source.name, path, 0, datetime.now(UTC), f"cannot be opened: {error.strerror}")
     try:
         moment = datetime.fromtimestamp(facts.st_mtime, UTC)
     except (OverflowError, ValueError, OSError):
@@ -88,7 +83,7 @@ def _found(source: str, path: str, full: Path) -> Found:
         problem = "a link to somewhere else; links are not followed"
     elif not stat.S_ISREG(facts.st_mode):
         problem = "not a regular file"
-    return Found(source, path, facts.st_size, moment, problem)
+    return Found(source.name, path, facts.st_size, moment, problem, link=address(source, path))
 
 
 def inside(root: Path, path: str) -> Path:
@@ -139,9 +134,5 @@ def _read_once(full: Path, limit: int) -> tuple[os.stat_result, bytes, os.stat_r
             raise ParseError(f"cannot be read: {error.strerror}") from error
         after = os.fstat(file.fileno())
     if len(data) > limit:
-        raise ParseError(f"larger than {limit // 1_000_000} MB; raise index.max_file_mb to read it")
+        raise ParseError(too_large(limit))
     return before, data, after
-
-
-def fingerprint(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,88 @@
+"""Starts indexing runs as processes of their own, when somebody asks and when a source is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlmodel import col, select
+
+from assistant.database.engine import Database
+from assistant.database.tables import RunRow
+from assistant.domain import now
+from assistant.index import schedule
+from assistant.settings import Settings
+
+log = logging.getLogger(__name__)
+# A run whose process has said nothing for so long is not waited for.
+SILENT = timedelta(seconds=60)
+DUE_S = 5.0
+_children: set[asyncio.Task[None]] = set()
+
+
+async def start(
+    settings: Settings,
+    started_by: str,
+    *,
+    only: Sequence[str] = (),
+    on_terminal: bool = False,
+    allow_removals: bool = False,
+    retry_failed: bool = False,
+) -> None:
+    """Begin a run in a child process. Whether another one runs is decided by its lock, not here.
+
+    `only` names the sources to index, all of them when it is empty. `on_terminal` lets the child draw its progress
+    bar where this process was started.
+    """
+    command = [sys.executable, "-m", "assistant", "index", "sync", "--json", f"--started-by={started_by}"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *(f"--only={name}" for name in only),
+        *["--allow-removals"] * allow_removals,
+        *["--retry-failed"] * retry_failed,
+        "--data",
+        str(settings.data),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=None if on_terminal else asyncio.subprocess.DEVNULL,
+        env={**os.environ, "ASSISTANT_DATA": str(settings.data)},
+        start_new_session=True,
+    )
+
+    async def reap() -> None:
+        if code := await process.wait():
+            log.warning("an indexing run ended with exit code %d", code)
+
+    task = asyncio.create_task(reap())
+    _children.add(task)
+    task.add_done_callback(_children.discard)
+
+
+async def latest_run(db: Database) -> RunRow | None:
+    async with db.read() as session:
+        row: RunRow | None = (await session.exec(select(RunRow).order_by(col(RunRow.id).desc()).limit(1))).first()
+    return row
+
+
+def is_starting() -> bool:
+    """Whether a child of this process is there, though it may not have said anything yet."""
+    return bool(_children)
+
+
+def is_running(run: RunRow | None) -> bool:
+    return run is not None and run.state == "running" and now() - run.beat_at < SILENT
+
+
+async def start_due(settings: Settings, db: Database) -> list[str]:
+    """Start a run of the sources that are due, unless one is under way: then they stay due. Returns their names."""
+    await schedule.plan(db, settings.sources, settings.data / "sources")
+    if is_starting() or is_running(await latest_run(db)):
+        return []
+    due = await schedule.take_due(db, [s.name for s in settings.sources])
+    if due:
+        await start(settings, "schedule", only=due)
+    return due

@@ -1,0 +1,71 @@
+"""A source that is due is indexed by itself, by a real process that reads the settings of the installation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlmodel import col, select
+
+from assistant import settings
+from assistant.database.engine import Database
+from assistant.database.tables import DocumentRow, RunRow, SourceRow
+from assistant.domain import now
+from assistant.index import schedule
+from assistant.index.sources.push import About, Push
+from assistant.ops import runs
+
+CONFIG = """
+[[sources]]
+name = "share"
+path = "share"
+schedule = "0 5 * * *"
+
+[[sources]]
+name = "crm"
+kind = "push"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share/a.md").write_text("# A\n\nText.")
+    file = tmp_path / "assistant.toml"
+    file.write_text(f'models_dir = "{settings.load().models_dir}"\n{CONFIG}')
+    monkeypatch.setenv("ASSISTANT_CONFIG", str(file))
+    return settings.load(file, tmp_path / "data")
+
+
+@pytest.fixture
+async def own(installed: settings.Settings) -> Database:
+    db = Database(installed.database_url)
+    await db.migrate()
+    return db
+
+
+async def test_what_was_pushed_is_indexed_by_itself_and_other_sources_wait_for_their_time(
+    installed: settings.Settings, own: Database
+) -> None:
+    assert await runs.start_due(installed, own) == []
+    Push(installed.sources[1], installed.data / "sources/crm").put("acme.md", About(), b"# Acme\n\nLamps.")
+    await schedule.soon(own, "crm")
+    while not (started := await runs.start_due(installed, own)):
+        await asyncio.sleep(0.2)
+    assert started == ["crm"]
+    # While it is under way nothing else is started, and what is due stays so.
+    await schedule.soon(own, "crm")
+    while runs.is_starting():
+        assert await runs.start_due(installed, own) == []
+        await asyncio.sleep(0.2)
+    async with own.read() as session:
+        (run,) = (await session.exec(select(RunRow))).all()
+        documents = {d.path: d.state for d in (await session.exec(select(DocumentRow))).all()}
+        rows = {s.name: s for s in (await session.exec(select(SourceRow).order_by(col(SourceRow.name)))).all()}
+    assert (run.state, run.started_by) == ("done", "schedule")
+    assert documents == {"acme.md": "indexed"}
+    assert rows["crm"].last_run is not None
+    assert rows["share"].last_run is None
+    assert rows["share"].next_run == schedule.following("0 5 * * *", now())
+    await own.close()
