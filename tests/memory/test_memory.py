@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -109,9 +111,15 @@ async def test_of_turns_before_the_window_the_questions_and_the_newest_summary_a
 
 @given(words=st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4), query=st.text(max_size=40))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_query_raises_and_the_words_of_a_text_find_it(migrated_file: object, words: list[str], query: str) -> None:
+def test_no_query_raises_and_the_words_of_a_text_find_it(
+    migrated_file: Path, tmp_path: Path, words: list[str], query: str
+) -> None:
     async def run() -> None:
-        db = Database(f"sqlite+aiosqlite:///{migrated_file}")
+        # Other tests copy that file and want it empty.
+        file = tmp_path / "own.db"
+        if not file.exists():
+            shutil.copy(migrated_file, file)
+        db = Database(f"sqlite+aiosqlite:///{file}")
         try:
             who = people.asker_of(await people.add(db, f"s{uuid4().hex}@example.test"))
             thread, _ = await asked(db, who, " ".join(words))
