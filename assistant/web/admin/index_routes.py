@@ -301,7 +301,7 @@ async def show_sources(request: Request, asker: Admin) -> Response:
         lambda: {s.name: s.kind != "folder" or s.path.is_dir() for s in parts.settings.sources}
     )
     rows, run = await _sources(), await state.run_view(parts.db)
-    given = {s.name: s for s in sources}
+    given = {s.name: s for s in parts.settings.sources}
     return page(request, asker, "sources.html", rows=rows, there=there, given=given, run=run)
 
 
