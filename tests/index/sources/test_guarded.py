@@ -27,8 +27,15 @@ def client() -> httpx.Client:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every address that a socket tried to reach."""
+    """Every address that a socket tried to reach. Names are looked up as on any machine, but without a network."""
     tried: list[Any] = []
+    lookup = socket.getaddrinfo
+
+    def numeric(host: str, port: int, *_: Any, **more: Any) -> Any:
+        name = "127.0.0.1" if host.lower().rstrip(".") == "localhost" else host
+        return lookup(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+
+    monkeypatch.setattr(socket, "getaddrinfo", numeric)
 
     def refuse(self: socket.socket, address: Any) -> None:
         tried.append(address)
