@@ -62,7 +62,7 @@ class Person:
         # The start hook ends with a task_end of its own; a question sent before it finds no session.
         for _ in range(100):
             await asyncio.sleep(0.1)
-            if self._ends >= 2:
+            if self._ends:
                 break
 
     async def _sign_in(self) -> None:
