@@ -11,9 +11,6 @@ from assistant.database.tables import ActiveRelease, DocumentRow
 from assistant.ops.runs import is_running, is_starting, latest_run, start
 from assistant.settings import Settings
 
-# The admin pages start runs and look at them by these names.
-__all__ = ["first", "is_running", "is_starting", "latest_run", "progress", "start"]
-
 
 async def first(settings: Settings, db: Database) -> None:
     """On a start without any release, index what is configured."""

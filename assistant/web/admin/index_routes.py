@@ -13,7 +13,8 @@ from assistant.errors import AssistantError, InputError
 from assistant.index import catalogue
 from assistant.memory import people
 from assistant.ops import audit
-from assistant.web import house, reindex
+from assistant.ops import runs as indexing
+from assistant.web import house
 from assistant.web.admin import state
 from assistant.web.admin.journeys import STAGES, journeys
 from assistant.web.admin.render import page
@@ -181,10 +182,10 @@ async def start_run(
     parts = house.parts()
     if source and all(s.name != source for s in parts.settings.sources):
         raise InputError("There is no such source.", "Reload the page.")
-    if not reindex.is_starting() and not reindex.is_running(await reindex.latest_run(parts.db)):
+    if not indexing.is_starting() and not indexing.is_running(await indexing.latest_run(parts.db)):
         ways = [w for w, on in (("allow removals", allow_removals), ("retry failed", retry_failed)) if on]
         await audit.note(parts.db, asker, "re-index", ", ".join(filter(None, [source, *ways])))
-        await reindex.start(
+        await indexing.start(
             parts.settings,
             asker.email,
             only=[source] if source else [],

@@ -14,7 +14,7 @@ from assistant.database.tables import ActiveRelease, ReleaseChange, ReleaseRepor
 from assistant.domain import now
 from assistant.errors import NotFoundError
 from assistant.index import release
-from assistant.web import reindex
+from assistant.ops import runs
 
 SHOWN_RELEASES = 25
 
@@ -71,9 +71,9 @@ async def state(db: Database) -> State:
 
 
 async def run_view(db: Database) -> Run:
-    row = await reindex.latest_run(db)
-    speaking = reindex.is_running(row)
-    running = speaking or reindex.is_starting()
+    row = await runs.latest_run(db)
+    speaking = runs.is_running(row)
+    running = speaking or runs.is_starting()
     if row and running and not speaking:
         row = None  # the run before; the new one has not said anything yet
     share = min(100, round(100 * row.done / row.total)) if row and row.total else 0
