@@ -66,11 +66,16 @@ class Collection:
     queries: dict[str, dict[str, Any]]
 
     async def run(
-        self, texts_of: Callable[[dict[str, Any]], Sequence[tuple[str, float]]], recipe: Recipe
+        self,
+        texts_of: Callable[[dict[str, Any]], Sequence[tuple[str, float]]],
+        recipe: Recipe,
+        progress: Progress | None = None,
     ) -> dict[str, dict[str, dict[str, float]]]:
         """Scores of documents for every judged query, by kind of search; `texts_of` says what is searched for it."""
         runs: dict[str, dict[str, dict[str, float]]] = {"text": {}, "vector": {}, "hybrid": {}}
-        for key, query in self.queries.items():
+        for done, (key, query) in enumerate(self.queries.items()):
+            if progress:
+                progress(done, len(self.queries), "searching")
             for name, scores in (await _search(self.table, self.reader, texts_of(query), recipe)).items():
                 runs[name][key] = {d: s for d, s in scores.items() if d != key}
         return runs
@@ -101,7 +106,7 @@ async def evaluate(
 ) -> dict[str, Any]:
     """nDCG, recall and MRR of text, vector and hybrid search over a collection."""
     async with collection(folder, split_name, reader, settings, progress) as judged:
-        runs = await judged.run(lambda query: [(str(query["text"]), 1.0)], Recipe())
+        runs = await judged.run(lambda query: [(str(query["text"]), 1.0)], Recipe(), progress)
         return {
             "documents": judged.documents,
             "queries": len(judged.queries),
