@@ -137,8 +137,11 @@ async def store(site: Site, texts: list[str], hostile: list[str]) -> str:
         thread = Thread(id=str(uuid4()), person_id=person.id, title=hostile[0])
         session.add(thread)
         await session.flush()
+        before = None
         for i, text in enumerate(texts):
-            question = Message(id=str(uuid4()), thread_id=thread.id, role="user", text=hostile[i % len(hostile)])
+            question = Message(
+                id=str(uuid4()), thread_id=thread.id, parent_id=before, role="user", text=hostile[i % len(hostile)]
+            )
             session.add(question)
             await session.flush()
             answer = Message(
@@ -151,6 +154,7 @@ async def store(site: Site, texts: list[str], hostile: list[str]) -> str:
             )
             session.add(answer)
             await session.flush()
+            before = answer.id
             if i < len(hostile):
                 session.add(FeedbackRow(message_id=answer.id, person_id=person.id, value=0, comment=hostile[i]))
         for i, text in enumerate(hostile):
