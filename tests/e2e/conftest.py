@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
@@ -104,6 +105,14 @@ class Person:
         self.page.wait_for_selector("#chat-input")
         self.page.wait_for_timeout(300)
         return self
+
+    def settled(self) -> None:
+        """Wait until the talk is shown. On a machine under load its page sometimes stays empty: then reload once."""
+        try:
+            self.page.locator(".ai-message").first.wait_for(timeout=15_000)
+        except PlaywrightTimeout:
+            self.page.reload()
+            self.page.locator(".ai-message").first.wait_for(timeout=30_000)
 
     def ask(self, question: str) -> str:
         """Ask, wait for the receipt of the answer, return its text."""

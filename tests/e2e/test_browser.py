@@ -110,10 +110,13 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(asker: Person) -> Non
     page.fill("#chat-input", LEAVE)
     page.keyboard.press("Enter")
     page.wait_for_url("**/chat/thread/**")
+    page.locator(".ai-message").first.wait_for(timeout=30_000)
     page.reload()
+    asker.settled()
     page.locator("details.receipt").wait_for(timeout=30_000)
     again = page.locator(".ai-message .message-content").last.inner_text()
     page.reload()
+    asker.settled()
     page.locator("details.receipt").wait_for(timeout=30_000)
     assert page.locator(".ai-message .message-content").last.inner_text() == again
     assert len(again) > 40

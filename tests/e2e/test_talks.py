@@ -69,6 +69,7 @@ def test_a_reload_in_the_middle_goes_on_and_a_second_tab_sees_the_same(asker: Pe
     assert len(ended.split()) >= WORDS
     assert whole(second) == ended
     page.reload()
+    asker.settled()
     assert whole(page) == ended
     second.close()
 
@@ -85,6 +86,8 @@ def test_a_stopped_answer_keeps_what_was_shown_and_is_answered_again_beside_it(a
     expect(page.locator(".versions")).to_contain_text("Version 2 of 2", timeout=60_000)
     assert len(text(page).split()) >= WORDS
     page.get_by_role("button", name="Version before").click()
+    page.wait_for_timeout(500)
+    asker.settled()
     expect(page.locator(".versions")).to_contain_text("Version 1 of 2", timeout=20_000)
     assert text(page) == stopped
 
@@ -101,9 +104,12 @@ def test_a_question_edited_in_the_chat_keeps_what_was_answered(asker: Person) ->
     page.locator(".versions").get_by_text("Version 2 of 2").wait_for(timeout=40_000)
     expect(page.locator('[data-step-type="user_message"]')).to_have_count(1)
     page.reload()
+    asker.settled()
     expect(page.locator('[data-step-type="user_message"]')).to_contain_text("parental leave")
     page.locator(".versions").get_by_text("Version 2 of 2").wait_for(timeout=20_000)
     page.get_by_role("button", name="Version before").click()
+    page.wait_for_timeout(500)
+    asker.settled()
     expect(page.locator('[data-step-type="user_message"]')).to_contain_text("vacation days", timeout=20_000)
 
 
