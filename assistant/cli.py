@@ -286,19 +286,13 @@ def index_sources(config: Config = None, data: Data = None, as_json: Json = Fals
 @index_app.command("releases")
 def index_releases(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the releases that are kept; the active one is marked."""
-    settings = load(config, data)
 
-    async def job() -> list[dict[str, Any]]:
+    async def read(db: Any) -> list[dict[str, Any]]:
         from assistant import bootstrap
 
-        async with bootstrap.database(settings) as db:
-            return await bootstrap.releases(db)
+        return await bootstrap.releases(db)
 
-    rows = _run(job())
-    if as_json:
-        _print_json({"releases": rows})
-        return
-    _table(rows)
+    _listed(load(config, data), "releases", as_json, read)
 
 
 @index_app.command("activate")
@@ -720,20 +714,13 @@ def keys_add(
 @keys_app.command("list")
 def keys_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the keys, revoked ones too; never the keys themselves."""
-    settings = load(config, data)
 
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
+    async def read(db: Any) -> list[dict[str, Any]]:
         from assistant.memory import keys
 
-        async with bootstrap.database(settings) as db:
-            return [r.model_dump(mode="json", exclude={"hash"}) for r in await keys.everyone(db)]
+        return [r.model_dump(mode="json", exclude={"hash"}) for r in await keys.everyone(db)]
 
-    rows = _run(job())
-    if as_json:
-        _print_json({"keys": rows})
-    else:
-        _table(rows)
+    _listed(load(config, data), "keys", as_json, read)
 
 
 @keys_app.command("revoke")
