@@ -9,20 +9,14 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from assistant.domain import Asker, now
 from assistant.texts import say
 from assistant.web.in_words import day, figure
 from assistant.web.sessions import present
+from assistant.web.templating import templates
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates(Path(__file__).parent / "templates")
 
 
 def _say(language: str, key: str, **values: object) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -16,14 +15,9 @@ from assistant.domain import Asker
 from assistant.texts import say
 from assistant.web.admin.render import when
 from assistant.web.sessions import present
+from assistant.web.templating import templates
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates(Path(__file__).parent / "templates")
 _OURS = ("/documents/", "/me")
 _markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
 _markdown.validateLink = lambda url: url.startswith(_OURS)  # type: ignore[method-assign]
