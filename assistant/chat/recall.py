@@ -140,5 +140,7 @@ def _fenced(lines: Iterable[str]) -> str:
 
 
 async def tokens(models: Models, texts: Sequence[str]) -> int:
-    """Counted in a thread: a tokenizer is loaded at the first call."""
-    return await asyncio.to_thread(models.tokens, texts) if any(texts) else 0
+    """Counted in a thread where a tokenizer does it: it is loaded at the first call."""
+    if models.tokenizer and any(texts):
+        return await asyncio.to_thread(models.tokens, texts)
+    return models.tokens(texts)

@@ -15,8 +15,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy import Connection, event, inspect, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
@@ -48,13 +49,12 @@ def _clean_parameters(
 
 
 async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
-    """Insert a row, or leave the session as it was and return False when its key is already taken."""
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
+    """Insert a row, or return False when its key is already taken. The session does not hold the row."""
+    kind = type(row)
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    told = {a.key: getattr(row, a.key) for a in inspect(kind).column_attrs}
+    statement = dialect.insert(kind).values({k: v for k, v in told.items() if v is not None})
+    return bool((await session.exec(statement.on_conflict_do_nothing())).rowcount)
 
 
 def _busy() -> BusyError:
