@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from assistant.database import sqlite_cursor
 from assistant.errors import BusyError, FullError, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -85,6 +86,7 @@ class Database:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         if self.is_sqlite:
+            sqlite_cursor.install()
             if (name := make_url(url).database) and name != ":memory:":
                 try:
                     Path(name).parent.mkdir(parents=True, exist_ok=True)
