@@ -105,8 +105,7 @@ async def readable(db: Database, asker: Asker, documents: set[int]) -> set[int]:
     """Those of the documents that the asker may read now."""
     if not documents:
         return set()
-    async with db.read() as session:
-        return set(await access.allowed(session, await access.rules_of(session, asker), documents))
+    return set(await db.reading(lambda session: access.readable(session, asker, documents)))
 
 
 def _room(settings: Settings, models: Models) -> int:

@@ -151,3 +151,8 @@ async def allowed(session: AsyncSession, rules: Sequence[int], documents: Iterab
         col(DocumentRow.id).in_(set(documents)), col(DocumentRow.rule_id).in_(rules), DocumentRow.state == "indexed"
     )
     return {d.id: d for d in (await session.exec(statement)).all() if d.id is not None}
+
+
+async def readable(session: AsyncSession, asker: Asker, documents: Iterable[int]) -> dict[int, DocumentRow]:
+    """Of these documents the ones that the asker may read today."""
+    return await allowed(session, await rules_of(session, asker), documents)

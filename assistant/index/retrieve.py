@@ -132,14 +132,15 @@ class Knowledge:
 
     async def release(self) -> Opened:
         """The active release, opened when it changed. Raises `ReleaseError` when there is none."""
-        async with self._db.read() as session:
-            row = await release.active(session)
-        return await self._open_row(row)
+        return await self._open_row(await self._db.reading(release.active))
 
     async def _today(self, asker: Asker) -> tuple[Opened, list[int]]:
         """The release that answers now, and the rules that admit the asker, in one look."""
-        async with self._db.read() as session:
-            row, rules = await release.active(session), await self._rules(session, asker)
+
+        async def work(session: AsyncSession) -> tuple[ReleaseRow | None, list[int]]:
+            return await release.active(session), await self._rules(session, asker)
+
+        row, rules = await self._db.reading(work)
         return await self._open_row(row), rules
 
     async def _open_row(self, row: ReleaseRow | None) -> Opened:
@@ -193,8 +194,8 @@ class Knowledge:
 
     async def readable(self, asker: Asker, documents: Iterable[int]) -> set[int]:
         """Those of the documents that the asker may read today."""
-        async with self._db.read() as session:
-            return set(await access.allowed(session, await access.rules_of(session, asker), documents))
+        ids = set(documents)
+        return set(await self._db.reading(lambda session: access.readable(session, asker, ids)))
 
     async def vector(self, question: str) -> tuple[float, ...]:
         """The question as it is compared with others."""
@@ -217,8 +218,9 @@ class Knowledge:
         self._watch(found)
         began = time.monotonic()
         rows = {r["id"]: r for r in await opened.table.passages(found.order()[: k * 5 + 30])}
-        async with self._db.read() as session:
-            documents = await self._readable(session, rules, (r["document_id"] for r in rows.values()))
+        documents = await self._db.reading(
+            lambda session: self._readable(session, rules, [r["document_id"] for r in rows.values()])
+        )
         shown: Counter[int] = Counter()
         kept = []
         order = [i for i in found.order()[: k * 5 + 30] if i in rows]
@@ -310,9 +312,7 @@ class Knowledge:
         return Original(path, document.title, document.media_type)
 
     async def _allowed(self, asker: Asker, document_id: int) -> DocumentRow:
-        async with self._db.read() as session:
-            rules = await access.rules_of(session, asker)
-            found = await access.allowed(session, rules, [document_id])
+        found = await self._db.reading(lambda session: access.readable(session, asker, [document_id]))
         if document_id not in found:
             raise _gone()
         return found[document_id]

@@ -102,9 +102,12 @@ async def of(db: Database, asker: Asker, thread_id: str) -> Thread:
 
 async def author(db: Database, thread_id: str) -> str | None:
     """The id of the person who owns a thread; only for checks that compare it with who asks."""
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> str | None:
         thread = await session.get(Thread, thread_id)
         return thread.person_id if thread and thread.deleted_at is None else None
+
+    return await db.reading(work)
 
 
 async def list_of(
@@ -288,7 +291,8 @@ async def open_turn(
     """
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
-    async with db.write() as session:
+
+    async def work(session: AsyncSession) -> None:
         new = await session.get(Thread, thread_id, with_for_update=True) is None
         if new:
             title = " ".join(text.split())[:TITLE_CHARS]
@@ -309,6 +313,8 @@ async def open_turn(
             raise _missing()
         if answer_id:
             _begin(session, thread, message_id, answer_id, owner)
+
+    await db.writing(work)
 
 
 def _begin(session: AsyncSession, thread: Thread, question_id: str, answer_id: str, owner: str) -> None:
@@ -369,9 +375,12 @@ async def grow(db: Database, texts: Mapping[str, str]) -> None:
     """Keep what has been streamed of these answers so far, so that a cut loses little."""
     table = Message.__table__  # type: ignore[attr-defined]
     growing = update(table).where(table.c.id == bindparam("answer"), table.c.state == "streaming")
-    async with db.write() as session:
-        rows = [{"answer": answer_id, "so_far": text} for answer_id, text in texts.items()]
-        await (await session.connection()).execute(growing.values(text=bindparam("so_far")), rows)
+    rows = [{"answer": answer_id, "so_far": text} for answer_id, text in texts.items()]
+
+    async def work(session: AsyncSession) -> None:
+        await session.exec(growing.values(text=bindparam("so_far")), params=rows)
+
+    await db.writing(work)
 
 
 def _ledger(attempt: Attempt, receipt: Receipt, person_id: str) -> UsageRow:
@@ -393,7 +402,8 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
     so that it is whole if it is brought back.
     """
     receipt = answer.receipt
-    async with db.write() as session:
+
+    async def work(session: AsyncSession) -> None:
         await own(session, asker, answer.thread, hold=True, deleted=None)
         message = (
             await session.exec(select(Message).where(Message.id == answer.id, Message.thread_id == answer.thread))
@@ -423,6 +433,8 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
             session.add(_ledger(attempt, receipt, asker.person_id))
         session.add(OutboxRow(kind="trace", subject=answer.id))
         await session.exec(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
+
+    await db.writing(work)
 
 
 async def charge(db: Database, asker: Asker, receipt: Receipt, attempts: Sequence[Attempt]) -> None:
@@ -456,7 +468,8 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
     nothing = Past([], [], None)
     if turns <= 0:
         return nothing
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> Past:
         thread = await session.get(Thread, thread_id)
         if thread is None or thread.person_id != asker.person_id:
             return nothing
@@ -477,20 +490,22 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
         early_texts = dict((await session.exec(first)).all()) if early else {}
         covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
         summary = (await session.exec(covers)).first() if early else None
-    found = []
-    for question in shown:
-        answer = messages.get(answered.get(question, ""))
-        found.append(
-            PastTurn(
-                messages[question].text,
-                answer.text if answer else "",
-                answer.state if answer else "",
-                question,
-                given.get(answer.id, frozenset()) if answer else frozenset(),
-                answer is None or answer.id in given,
+        found = []
+        for question in shown:
+            answer = messages.get(answered.get(question, ""))
+            found.append(
+                PastTurn(
+                    messages[question].text,
+                    answer.text if answer else "",
+                    answer.state if answer else "",
+                    question,
+                    given.get(answer.id, frozenset()) if answer else frozenset(),
+                    answer is None or answer.id in given,
+                )
             )
-        )
-    return Past(found, [(q, early_texts[q]) for q in early], summary)
+        return Past(found, [(q, early_texts[q]) for q in early], summary)
+
+    return await db.reading(work)
 
 
 def _documents(row: ReceiptRow) -> frozenset[int]:
@@ -556,10 +571,13 @@ async def answered(db: Database, receipt_id: str) -> Answered:
 
 async def spent_today(db: Database, person_id: str) -> int:
     """What a person's turns have cost since midnight UTC, in nano-dollars."""
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> int:
         total = select(func.coalesce(func.sum(UsageRow.cost_nano), 0))
         today = total.where(UsageRow.person_id == person_id, UsageRow.day == f"{now():%Y-%m-%d}")
         return int((await session.exec(today)).one())
+
+    return await db.reading(work)
 
 
 async def asked_declined(db: Database, first: int = 100) -> list[ReceiptRow]:
