@@ -243,7 +243,10 @@ def _network(weights: dict[str, Any]) -> Any:
         helper.make_tensor_value_info("states", TensorProto.FLOAT, ["b", "s", WIDTH]),
     ]
     graph = helper.make_graph(nodes, "minilm", shapes, results, list(constants.values()))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    # Nothing in it is left to prepare; without this the quantiser says at the first start that there might be.
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    return model
 
 
 class LiteLLMEmbedder:
