@@ -44,6 +44,7 @@ class Growing:
             texts = {answer_id: "".join(shown) for answer_id, shown in self._shown.items()}
             self._shown = {}
             try:
-                await threads.grow(self._db, texts)
+                if texts:
+                    await threads.grow(self._db, texts)
             except AssistantError as error:
                 log.warning("growing answers were not kept: %s", type(error).__name__)
