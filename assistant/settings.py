@@ -274,6 +274,14 @@ class ModelSettings(Section):
         return self
 
 
+class StepSettings(Section):
+    """Steps of a turn that can be left out."""
+
+    small_talk: bool = Field(
+        default=True, description="greetings, thanks and questions about the assistant are answered without a search"
+    )
+
+
 class ChatSettings(Section):
     """A question and its answer."""
 
@@ -308,6 +316,7 @@ class ChatSettings(Section):
         default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"
     )
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
+    steps: StepSettings = Field(default=StepSettings(), description="steps of a turn that can be left out")
 
     @model_validator(mode="after")
     def _consistent(self) -> ChatSettings:

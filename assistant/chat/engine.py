@@ -120,7 +120,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self, question: str, question_id: str, beside: str, record: Record, shown: list[str]
     ) -> AsyncIterator[Event]:
         """From the question, now stored and admitted, to what is said to it."""
-        if (reply := await self._without_search(question)) is not None:
+        if (reply := await self._without_search(question, record)) is not None:
             record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
             shown.append(reply)
             yield Delta(text=reply)
@@ -166,11 +166,21 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
-    async def _without_search(self, question: str) -> str | None:
+    async def _without_search(self, question: str, record: Record) -> str | None:
         """The reply to what is no question for the documents: something to remember, or small talk."""
-        if (note := recall.wanted(question)) is not None:
-            return await recall.keep(self._s.db, self._asker, note, self._language)
-        return route.small_talk(question, self._language, self._s.settings.company)
+        with record.step("small talk") as notes:
+            if (noted := await self._noted(question)) is not None:
+                return noted
+            if not self._s.settings.chat.steps.small_talk:
+                return None
+            said = route.talk(question, self._language)
+            notes.append(said.kind if said else "needs a search")
+            return route.reply(said, self._s.settings.company) if said else None
+
+    async def _noted(self, question: str) -> str | None:
+        """The reply to something to remember, which is kept."""
+        note = recall.wanted(question)
+        return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
 
     async def _recall(self, question_id: str, record: Record) -> recall.Context:
         with record.step("recall") as notes:
