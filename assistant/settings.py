@@ -280,6 +280,9 @@ class StepSettings(Section):
     small_talk: bool = Field(
         default=True, description="greetings, thanks and questions about the assistant are answered without a search"
     )
+    newest_first: bool = Field(
+        default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
+    )
 
 
 class ChatSettings(Section):

@@ -274,7 +274,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 found = retriever.found
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
-            notes.append(f"{len(found.passages)} passages")
+            notes.extend((f"{len(found.passages)} passages", *found.notes))
         record.release = found.release_id
         record.passages = found.passages
         record.attempts.extend(found.attempts)
@@ -326,7 +326,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         rendered = prompt.render(
             company=self._s.settings.company,
             language=self._language,
-            passages=evidence.render(found.passages),
+            passages=evidence.render(found.passages, found.dates, found.older),
             question="\n".join([*leaning, search.text]),
             notes=context.notes,
             earlier=context.earlier,

@@ -20,7 +20,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, duplicates, release, rerank
+from assistant.index import access, dates, duplicates, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -49,6 +49,11 @@ class Found:
     nearest: tuple[Nearest, ...] = ()
     # Until when each document was valid that no longer is.
     expired: Mapping[int, datetime] = field(default_factory=dict)
+    # What was done to the order, with its time, for the receipt.
+    notes: tuple[str, ...] = ()
+    # When each document is of, where that is known, and the passages whose place a newer one takes, with that one.
+    dates: Mapping[int, datetime] = field(default_factory=dict)
+    older: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,13 +222,22 @@ class Knowledge:
         async with self._db.read() as session:
             documents = await self._readable(session, rules, (n.metadata["document_id"] for n in nodes.values()))
         shown: Counter[int] = Counter()
-        kept = []
+        kept: list[str] = []
         readable = {i: n.metadata["document_id"] for i, n in nodes.items() if n.metadata["document_id"] in documents}
         for i in duplicates.once(list(readable), {i: nodes[i].text for i in readable}, readable, documents):
             document = readable[i]
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
+        notes: list[str] = []
+        older: Mapping[str, str] = {}
+        if self.recipe.newest_first:
+            began_dates = time.monotonic()
+            texts_of = {i: nodes[i].text for i in kept}
+            fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
+            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, now())
+            kept, older = by_age.passages, by_age.older
+            notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
         passages = tuple(
             _passage(
                 {**nodes[i].metadata, "id": i, "text": nodes[i].text},
@@ -245,7 +259,10 @@ class Knowledge:
         assert opened.row.id is not None
         today = now()
         expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
-        return Found(passages, opened.row.id, signals, (self._embedding(ms["embed"]),), ms, nearest, expired)
+        called = (self._embedding(ms["embed"]),)
+        return Found(
+            passages, opened.row.id, signals, called, ms, nearest, expired, tuple(notes), _dates(documents), older
+        )
 
     def _embedding(self, ms: float) -> Attempt:
         """The ledger's row for the question's own embedding."""
@@ -400,6 +417,11 @@ def _joined(rows: Sequence[Mapping[str, Any]], until: int, since: int) -> str:
             out += gap + row["text"][start - row["start"] : end - row["start"]]
             at = end
     return out
+
+
+def _dates(documents: Mapping[int, DocumentRow]) -> dict[int, datetime]:
+    found = {i: dates.dated(d.title, d.path, d.modified) for i, d in documents.items()}
+    return {i: date for i, date in found.items() if date is not None}
 
 
 def _nearest(passages: Sequence[Passage], documents: Mapping[int, DocumentRow]) -> tuple[Nearest, ...]:
