@@ -283,6 +283,9 @@ class StepSettings(Section):
     newest_first: bool = Field(
         default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
     )
+    filters: bool = Field(
+        default=True, description="“in the finance handbook” or “since March” restrict the search to such documents"
+    )
 
 
 class ChatSettings(Section):

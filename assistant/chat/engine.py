@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from assistant.domain import (
     NANO,
     Answer,
     Asker,
+    Choice,
     Citation,
     Decision,
     Delta,
@@ -38,6 +39,7 @@ from assistant.domain import (
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
+from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery
 from assistant.memory import threads
 from assistant.settings import Settings
@@ -136,10 +138,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(self._again(given, record))
             yield Delta(text=shown[0])
             return
-        self._found = found = await self._retrieve(search, record)
-        self._decide(found, record)
+        self._found = found = await self._evidence(search, record)
         if record.decision.level is Level.DECLINED:
-            shown.append(self._decline(found))
+            shown.append("".join(f"*{r}*\n\n" for r in record.remarks) + self._decline(found))
             yield Delta(text=shown[0])
             return
         yield Stage(name="write")
@@ -246,7 +247,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         sound = record.decision.level is Level.ANSWERED and all(a.outcome == "ok" for a in record.attempts)
         if not sound or any(c.verdict is Verdict.UNSUPPORTED for c in record.verification):
             return
-        if record.release != scope.release or record.restarts or record.said:
+        if record.release != scope.release or record.restarts or record.said or record.choices:
             return
         vector = await self._s.knowledge.vector(question)
         passages = tuple(record.passages)
@@ -266,11 +267,39 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.said = record.said or bool(lines)
         return "".join(f"\n\n*{line}*" for line in lines)
 
-    async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
+    async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
+        """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
+        asked = await self._filter(search.text, record)
+        if asked is not None:
+            text = asked.rest if asked.whole else search.text
+            found = await self._retrieve(replace(search, text=text), record, asked.documents)
+            self._decide(found, record)
+            what = asked.words + (f" ({', '.join(asked.titles[:2])})" if asked.titles else "")
+            if record.decision.level is not Level.DECLINED:
+                record.filtered = what
+                record.remarks.append(say(self._language, "chat.filtered", what=decide.label(what)))
+                if asked.whole:
+                    everywhere = Choice(label=say(self._language, "chat.everywhere"), question=asked.rest)
+                    record.choices = (*record.choices, everywhere)
+                return found
+            record.remarks.append(say(self._language, "chat.filter_empty", what=decide.label(asked.words)))
+        found = await self._retrieve(search, record)
+        self._decide(found, record)
+        return found
+
+    async def _filter(self, question: str, record: Record) -> Filter | None:
+        if not self._s.settings.chat.steps.filters:
+            return None
+        with record.step("filter") as notes:
+            found = await self._s.knowledge.filtered(self._asker, question)
+            notes.append(f"{len(found.documents)} documents: {found.words}" if found else "none said")
+        return found
+
+    async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
         with record.step("retrieve") as notes:
             try:
                 retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
-                await retriever.aretrieve(ThreadQuery(search.text, before=search.before))
+                await retriever.aretrieve(ThreadQuery(search.text, before=search.before, within=within))
                 found = retriever.found
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
@@ -332,7 +361,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             earlier=context.earlier,
         )
         messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
-        before = [why] if why else []
+        before = [*record.remarks, *([why] if why else [])]
         record.said = bool(why)
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
@@ -452,6 +481,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 for p in [record.passages[n - 1]]
             ),
             nearest=self._nearest(found) if declined else (),
+            choices=record.choices,
             receipt=record.receipt(numbers, outcome),
         )
         await self._store(answer, record)

@@ -20,7 +20,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, dates, duplicates, release, rerank
+from assistant.index import access, dates, duplicates, filters, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -35,6 +35,8 @@ class ThreadQuery(QueryBundle):  # type: ignore[misc]
     """A question, and earlier texts of its thread whose scores are added with a weight each."""
 
     before: tuple[tuple[str, float], ...] = ()
+    # The documents that alone are searched; None: all.
+    within: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -204,14 +206,32 @@ class Knowledge:
         """LlamaIndex's retriever for one person."""
         return HybridRetriever(self, asker, k)
 
-    async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
-        """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
+    async def filtered(self, asker: Asker, question: str) -> filters.Filter | None:
+        """What a question restricts its search to, by words that name documents which the asker may read."""
+        if not filters.may_filter(question):
+            return None
+        async with self._db.read() as session:
+            documents = await filters.known(session, await self._rules(session, asker))
+        return filters.find(question, documents, now())
+
+    async def search(
+        self,
+        asker: Asker,
+        query: str,
+        k: int,
+        before: Sequence[tuple[str, float]] = (),
+        within: frozenset[int] | None = None,
+    ) -> Found:
+        """The best `k` passages that the asker may read, of the documents `within` only.
+
+        Raises `ReleaseError` without an index.
+        """
         opened = await self.release()
         if (beside := self._beside(opened)) is not None:
-            return await beside.search(asker, query, k, before)
+            return await beside.search(asker, query, k, before, within)
         async with self._db.read() as session:
             rules = await self._rules(session, asker)
-        store = PassageVectorStore(opened.table, rules)
+        store = PassageVectorStore(opened.table, rules, within)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
         comparable = opened.row.embedder == self._embedder.fingerprint
@@ -375,8 +395,10 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         from llama_index.core.schema import TextNode
 
-        before = query_bundle.before if isinstance(query_bundle, ThreadQuery) else ()
-        self._found = await self._knowledge.search(self._asker, query_bundle.query_str, self._k, before)
+        asked = query_bundle if isinstance(query_bundle, ThreadQuery) else ThreadQuery(query_bundle.query_str)
+        self._found = await self._knowledge.search(
+            self._asker, asked.query_str, self._k, asked.before, within=asked.within
+        )
         nodes = []
         for p in self._found.passages:
             metadata = {

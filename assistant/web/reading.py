@@ -33,7 +33,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
-    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit")
+    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit", "choices")
     names = (
         "sidebar",
         "search",
@@ -104,6 +104,9 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     shown_as = house.parts().settings.chat.unsupported
     view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
     view["unsupported_as"] = shown_as
+    # A choice may be a title of what was found.
+    whole = all(p.document_id in allowed for p in stored.passages)
+    view["choices"] = [c.label for c in stored.choices] if whole else []
     return view
 
 

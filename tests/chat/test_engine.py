@@ -104,8 +104,8 @@ async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(offic
     assert receipt == answer.receipt
     names = [s.name for s in receipt.steps]
     assert names == [
-        "open", "guard", "small talk", "recall", "rewrite", "cache", "retrieve", "decide", "route", "generate",
-        "verify",
+        "open", "guard", "small talk", "recall", "rewrite", "cache", "filter", "retrieve", "decide", "route",
+        "generate", "verify",
     ]  # fmt: skip
     assert all(s.ms >= 0 for s in receipt.steps)
     assert receipt.release == 1
@@ -225,6 +225,32 @@ async def test_thanks_need_no_search(office: Office) -> None:
     answer, _ = await office.ask(office.services(), "Thanks a lot!")
     assert answer.receipt.passages == ()
     assert not answer.abstained
+
+
+async def test_a_filter_said_in_words_restricts_the_search_and_can_be_let_go(office: Office) -> None:
+    services = office.services(weak_threshold=0.0, answer_threshold=0.0)
+    answer, _ = await office.ask(services, "What is the number of years in the laptop policy?")
+    assert {p.document for p in answer.receipt.passages} == {"laptops.md"}
+    assert "in the laptop policy" in answer.receipt.filtered
+    assert "Searched only what you named" in answer.text
+    (everywhere,) = answer.choices
+    assert everywhere.question == "What is the number of years?"
+    again, _ = await office.ask(services, everywhere.question)
+    assert (again.receipt.filtered, len(again.receipt.passages)) == ("", 2)
+
+
+async def test_a_filter_that_finds_nothing_is_let_go_and_said_so(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "What does the laptop policy of 2019 say about vacation days?")
+    assert answer.receipt.filtered == ""
+    assert "laptop policy of 2019” answers this, so I searched all documents" in answer.text
+    assert "28 days of vacation" in answer.text
+
+
+async def test_a_filter_that_names_a_hidden_document_is_part_of_the_question(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "How many vacation days in the finance documents?")
+    assert (answer.receipt.filtered, "searched all" in answer.text) == ("", False)
+    allowed, _ = await office.ask(office.services(), "What is the moon budget in the finance documents?", office.fin)
+    assert {p.document for p in allowed.receipt.passages} == {"finance/budget.md"}
 
 
 async def test_somebody_elses_thread_is_refused_before_anything_is_stored(office: Office) -> None:
