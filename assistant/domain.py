@@ -77,10 +77,11 @@ class Passage(Plain):
 
 
 class Level(StrEnum):
-    """How much the evidence carries."""
+    """How much the evidence carries; `asked`: it carries several things, so a question was asked back."""
 
     ANSWERED = "answered"
     WEAK = "weak"
+    ASKED = "asked"
     DECLINED = "declined"
 
 

@@ -286,6 +286,9 @@ class StepSettings(Section):
     filters: bool = Field(
         default=True, description="“in the finance handbook” or “since March” restrict the search to such documents"
     )
+    clarify: bool = Field(
+        default=True, description="a question that may mean several things gets one short question back, with choices"
+    )
 
 
 class ChatSettings(Section):

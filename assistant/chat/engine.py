@@ -16,7 +16,7 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import cache, decide, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import cache, clarify, decide, evidence, guard, recall, rewrite, route, summary, verify
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
@@ -142,6 +142,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if record.decision.level is Level.DECLINED:
             shown.append("".join(f"*{r}*\n\n" for r in record.remarks) + self._decline(found))
             yield Delta(text=shown[0])
+            return
+        if question_back := await self._clarify(search, found, context, record):
+            shown.append(question_back)
+            yield Delta(text=question_back)
             return
         yield Stage(name="write")
         async for event in self._generate(search, found, context, record, shown):
@@ -313,6 +317,36 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
             notes.append(record.decision.reason)
+
+    async def _clarify(self, search: rewrite.Search, found: Found, context: recall.Context, record: Record) -> str:
+        """A question back where the asked one may mean several things, else nothing. Never twice in a row."""
+        if not self._s.settings.chat.steps.clarify or any(t.asked_back for t in context.window[-1:]):
+            return ""
+        with record.step("clarify") as notes:
+            said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
+            labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
+            if labels:
+                prompt, call = self._s.prompts["clarify"], Call("clarify", clarify.deadline(self._until(record)))
+                try:
+                    labels = await clarify.confirmed(
+                        search.text, labels, models=self._s.models, prompt=prompt, call=call
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(prompt.use)
+            notes.append(f"{len(labels)} things" if labels else "clear")
+        if not labels:
+            return ""
+        record.choices = clarify.choices(search.text, labels)
+        record.decision = record.decision.model_copy(
+            update={"level": Level.ASKED, "reason": "it may mean several things"}
+        )
+        listed = "".join(f"\n- {decide.label(label)}" for label in labels)
+        return f"{say(self._language, 'chat.which')}\n{listed}"
+
+    def _until(self, record: Record) -> float:
+        return record.began + self._s.settings.models.turn_s
 
     def _decline(self, found: Found) -> str:
         """No evidence, no generation: say so, name the nearest documents and whom to ask."""

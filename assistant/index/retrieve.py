@@ -56,6 +56,8 @@ class Found:
     # When each document is of, where that is known, and the passages whose place a newer one takes, with that one.
     dates: Mapping[int, datetime] = field(default_factory=dict)
     older: Mapping[str, str] = field(default_factory=dict)
+    # How well a passage fits the question, whatever else was found: late interaction and cosine, 0 to about 1.8.
+    fit: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -249,12 +251,12 @@ class Knowledge:
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
+        fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
         notes: list[str] = []
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
             texts_of = {i: nodes[i].text for i in kept}
-            fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
             by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, now())
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
@@ -279,9 +281,18 @@ class Knowledge:
         assert opened.row.id is not None
         today = now()
         expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
-        called = (self._embedding(ms["embed"]),)
         return Found(
-            passages, opened.row.id, signals, called, ms, nearest, expired, tuple(notes), _dates(documents), older
+            passages,
+            opened.row.id,
+            signals,
+            (self._embedding(ms["embed"]),),
+            ms,
+            nearest,
+            expired,
+            notes=tuple(notes),
+            dates=_dates(documents),
+            older=older,
+            fit=fit,
         )
 
     def _embedding(self, ms: float) -> Attempt:

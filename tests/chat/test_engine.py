@@ -104,7 +104,7 @@ async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(offic
     assert receipt == answer.receipt
     names = [s.name for s in receipt.steps]
     assert names == [
-        "open", "guard", "small talk", "recall", "rewrite", "cache", "filter", "retrieve", "decide", "route",
+        "open", "guard", "small talk", "recall", "rewrite", "cache", "filter", "retrieve", "decide", "clarify", "route",
         "generate", "verify",
     ]  # fmt: skip
     assert all(s.ms >= 0 for s in receipt.steps)
