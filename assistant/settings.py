@@ -289,6 +289,9 @@ class StepSettings(Section):
     clarify: bool = Field(
         default=True, description="a question that may mean several things gets one short question back, with choices"
     )
+    contradictions: bool = Field(
+        default=True, description="under an answer is said where its passages contradict others, and which one is newer"
+    )
 
 
 class ChatSettings(Section):
@@ -319,7 +322,7 @@ class ChatSettings(Section):
     )
     judge: bool = Field(
         default=False,
-        description="whether a small model decides about statements that the rules of checking leave open",
+        description="whether a small model decides where rules leave it open: weak evidence, doubtful statements",
     )
     unsupported: Literal["mark", "strike", "off"] = Field(
         default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"

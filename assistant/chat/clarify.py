@@ -79,8 +79,6 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _says_the_same(one: _Thing, other: _Thing) -> bool:
-    if any(c.isdigit() for word in one.text ^ other.text for c in word):
-        return False
     return len(one.text & other.text) > SAME_TEXT * max(len(one.text), len(other.text))
 
 

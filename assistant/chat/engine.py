@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
 from assistant.chat import cache, clarify, decide, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import conflicts as conflict
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
@@ -152,7 +154,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield event
         yield Stage(name="check")
         await self._verify("".join(shown), found, record)
-        if warning := self._expired("".join(shown), found, record):
+        conflicts = self._conflicts("".join(shown), found, record)
+        if warning := conflicts + self._expired("".join(shown), found, record):
             shown.append(warning)
             yield Delta(text=warning)
         if scope is not None:
@@ -271,13 +274,38 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.said = record.said or bool(lines)
         return "".join(f"\n\n*{line}*" for line in lines)
 
+    def _conflicts(self, text: str, found: Found, record: Record) -> str:
+        """A sentence for each figure of the answer's passages that another passage contradicts."""
+        if not self._s.settings.chat.steps.contradictions:
+            return ""
+        with record.step("contradictions") as notes:
+            conflicts = conflict.found(found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
+            notes.append(f"{len(conflicts)} found")
+        lines = []
+        for c in conflicts:
+            lines.append(
+                say(
+                    self._language,
+                    "chat.contradiction" if c.known else "chat.contradiction_open",
+                    title=self._dated(c.used.title, c.date),
+                    says=decide.label(c.says),
+                    other=self._dated(c.other.title, c.other_date),
+                    otherwise=decide.label(c.otherwise),
+                )
+            )
+        return "".join(f"\n\n*{line}*" for line in lines)
+
+    @staticmethod
+    def _dated(title: str, date: datetime | None) -> str:
+        return f"“{decide.label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
+
     async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
         """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
         asked = await self._filter(search.text, record)
         if asked is not None:
             text = asked.rest if asked.whole else search.text
             found = await self._retrieve(replace(search, text=text), record, asked.documents)
-            self._decide(found, record)
+            await self._decide(found, search.text, record)
             what = asked.words + (f" ({', '.join(asked.titles[:2])})" if asked.titles else "")
             if record.decision.level is not Level.DECLINED:
                 record.filtered = what
@@ -288,7 +316,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 return found
             record.remarks.append(say(self._language, "chat.filter_empty", what=decide.label(asked.words)))
         found = await self._retrieve(search, record)
-        self._decide(found, record)
+        await self._decide(found, search.text, record)
         return found
 
     async def _filter(self, question: str, record: Record) -> Filter | None:
@@ -313,9 +341,19 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.attempts.extend(found.attempts)
         return found
 
-    def _decide(self, found: Found, record: Record) -> None:
+    async def _decide(self, found: Found, question: str, record: Record) -> None:
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
+            if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
+                prompt, call = self._s.prompts["enough"], Call("enough", verify.deadline(self._until(record)))
+                try:
+                    record.decision = await decide.judged(
+                        record.decision, question, found, models=self._s.models, prompt=prompt, call=call
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(prompt.use)
             notes.append(record.decision.reason)
 
     async def _clarify(self, search: rewrite.Search, found: Found, context: recall.Context, record: Record) -> str:
