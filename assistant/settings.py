@@ -289,6 +289,9 @@ class StepSettings(Section):
     clarify: bool = Field(
         default=True, description="a question that may mean several things gets one short question back, with choices"
     )
+    decompose: bool = Field(
+        default=True, description="a question that asks two things, or compares two, is searched for each of them"
+    )
     contradictions: bool = Field(
         default=True, description="under an answer is said where its passages contradict others, and which one is newer"
     )

@@ -17,7 +17,7 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import cache, clarify, decide, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import cache, clarify, decide, decompose, evidence, guard, recall, rewrite, route, summary, verify
 from assistant.chat import conflicts as conflict
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.models import Broken, Call, Clipped, Models
@@ -328,11 +328,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         return found
 
     async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
+        parts = decompose.parts(search.text) if self._s.settings.chat.steps.decompose else [search.text]
         with record.step("retrieve") as notes:
             try:
-                retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
-                await retriever.aretrieve(ThreadQuery(search.text, before=search.before, within=within))
-                found = retriever.found
+                found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
+                if len(parts) > 1:
+                    each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))
+                    found = decompose.merged(found, each, self._s.settings.chat.passages)
+                    notes.append(f"{len(parts)} parts searched apart")
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
             notes.extend((f"{len(found.passages)} passages", *found.notes))
@@ -340,6 +343,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.passages = found.passages
         record.attempts.extend(found.attempts)
         return found
+
+    async def _search(self, query: ThreadQuery) -> Found:
+        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
+        await retriever.aretrieve(query)
+        return retriever.found
 
     async def _decide(self, found: Found, question: str, record: Record) -> None:
         with record.step("decide") as notes:
