@@ -175,6 +175,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
             await access.realign(session, settings.sources)
         embedder = _embedder(settings)
         knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
+        knowledge.recipe = replace(knowledge.recipe, newest_first=settings.chat.steps.newest_first)
         built = Parts(settings, db, knowledge, None, None)
         if answering:
             _add_answering(built, embedder)

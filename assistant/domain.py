@@ -77,10 +77,11 @@ class Passage(Plain):
 
 
 class Level(StrEnum):
-    """How much the evidence carries."""
+    """How much the evidence carries; `asked`: it carries several things, so a question was asked back."""
 
     ANSWERED = "answered"
     WEAK = "weak"
+    ASKED = "asked"
     DECLINED = "declined"
 
 
@@ -157,6 +158,13 @@ class PromptUse(Plain):
     version: str
 
 
+class Choice(Plain):
+    """A further question that is offered under an answer; asking it is one click. `label` is what the button says."""
+
+    label: str
+    question: str
+
+
 class Receipt(Plain):
     """What one answer took. Published as `docs/receipt.schema.json`; stored with the answer."""
 
@@ -166,6 +174,8 @@ class Receipt(Plain):
     asked: str = Field(description="the question as the person wrote it")
     searched: str = Field(description="the question as it was searched")
     fused_with: tuple[str, ...] = Field(default=(), description="earlier texts of the thread whose scores were added")
+    filtered: str = Field(default="", description="the words of the question that restricted the search")
+    choices: tuple[Choice, ...] = Field(default=(), description="questions offered under the answer")
     release: int | None = None
     passages: tuple[PassageUse, ...] = ()
     decision: Decision
@@ -217,6 +227,7 @@ class Answer(Plain):
     abstained: bool
     citations: tuple[Citation, ...] = ()
     nearest: tuple[Nearest, ...] = ()
+    choices: tuple[Choice, ...] = ()
     receipt: Receipt
 
 

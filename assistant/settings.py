@@ -274,6 +274,29 @@ class ModelSettings(Section):
         return self
 
 
+class StepSettings(Section):
+    """Steps of a turn that can be left out."""
+
+    small_talk: bool = Field(
+        default=True, description="greetings, thanks and questions about the assistant are answered without a search"
+    )
+    newest_first: bool = Field(
+        default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
+    )
+    filters: bool = Field(
+        default=True, description="“in the finance handbook” or “since March” restrict the search to such documents"
+    )
+    clarify: bool = Field(
+        default=True, description="a question that may mean several things gets one short question back, with choices"
+    )
+    decompose: bool = Field(
+        default=True, description="a question that asks two things, or compares two, is searched for each of them"
+    )
+    contradictions: bool = Field(
+        default=True, description="under an answer is said where its passages contradict others, and which one is newer"
+    )
+
+
 class ChatSettings(Section):
     """A question and its answer."""
 
@@ -302,12 +325,13 @@ class ChatSettings(Section):
     )
     judge: bool = Field(
         default=False,
-        description="whether a small model decides about statements that the rules of checking leave open",
+        description="whether a small model decides where rules leave it open: weak evidence, doubtful statements",
     )
     unsupported: Literal["mark", "strike", "off"] = Field(
         default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"
     )
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
+    steps: StepSettings = Field(default=StepSettings(), description="steps of a turn that can be left out")
 
     @model_validator(mode="after")
     def _consistent(self) -> ChatSettings:

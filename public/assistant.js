@@ -164,6 +164,12 @@
         me.words.version.replace("{n}", at + 1).replace("{all}", all.length), step(at + 1, me.words.version_after, "›")));
     }
     if (line.childNodes.length) out.push(line);
+    if (view.choices?.length) {
+      const box = el("p", { class: "choices", role: "group", "aria-label": me.words.choices });
+      view.choices.forEach((label, at) => box.append(el("button", { type: "button", class: "button",
+        onclick: (e) => turnTo(`/api/answers/${encodeURIComponent(id)}/choices/${at + 1}`, e.target) }, label)));
+      out.push(box);
+    }
     if (view.unsupported?.length) {
       const list = el("ul", { class: "doubts" });
       for (const { plain, why } of view.unsupported) list.append(el("li", {}, el("q", {}, plain.trim()), why ? ` ${why}.` : ""));

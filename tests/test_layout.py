@@ -18,7 +18,7 @@ NOT_MIRRORS = {"contract", "e2e", "faults", "security", "fakes"}
 # Where a name of the environment may be read: settings, and the door that must speak before LiteLLM is imported.
 READERS = {"settings.py", "chat/models.py"}
 # What must be set for a library before its door imports it.
-LIBRARIES = ("LITELLM_", "LANCEDB_")
+LIBRARIES = ("LITELLM_", "LANCEDB_", "OPENBLAS_")
 
 
 def parsed(module: str) -> ast.Module:

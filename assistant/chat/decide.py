@@ -7,11 +7,15 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
+from assistant.chat import evidence, structured
+from assistant.chat.models import Call, Models
+from assistant.chat.prompts import Prompt
 from assistant.domain import Decision, Level, Plain
-from assistant.errors import SettingsError
+from assistant.errors import ModelError, SettingsError
 from assistant.index.retrieve import Found
 from assistant.settings import ChatSettings
 
@@ -71,6 +75,34 @@ def decide(found: Found, settings: ChatSettings, calibrated: Calibration = SHIPP
     elif value >= weak_at:
         level, against, reason = Level.WEAK, answer_at, "the passages are only close"
     return Decision(level=level, score=value, threshold=against, reason=reason, signals=found.signals)
+
+
+class _Enough(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    answers: Literal["yes", "partly", "no"]
+
+
+_DECIDED = {
+    "yes": (Level.ANSWERED, "a model found the answer in the passages"),
+    "partly": (Level.WEAK, "a model found only part of the answer"),
+    "no": (Level.DECLINED, "a model found no answer in the passages"),
+}
+
+
+async def judged(
+    decision: Decision, question: str, found: Found, *, models: Models, prompt: Prompt, call: Call
+) -> Decision:
+    """A weak decision as a small model decides it; as it was where there is none, or where it fails."""
+    if not models.has("small"):
+        return decision
+    messages = prompt.render(passages=evidence.render(found.passages, found.dates), question=question)
+    try:
+        verdict = await structured.ask(models, "small", messages, _Enough, call)
+    except ModelError:
+        return decision
+    level, reason = _DECIDED[verdict.answers]
+    return decision.model_copy(update={"level": level, "reason": reason})
 
 
 def label(text: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 from uuid import uuid4
@@ -17,7 +18,8 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import cache, decide, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import cache, clarify, decide, decompose, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import conflicts as conflict
 from assistant.chat.cite import CitationFilter, cited_in
 from assistant.chat.growing import Growing
 from assistant.chat.models import Broken, Call, Clipped, Models
@@ -28,6 +30,7 @@ from assistant.domain import (
     NANO,
     Answer,
     Asker,
+    Choice,
     Citation,
     Decision,
     Delta,
@@ -40,6 +43,7 @@ from assistant.domain import (
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
+from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery
 from assistant.memory import threads
 from assistant.settings import Settings
@@ -125,7 +129,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self, question: str, question_id: str, beside: str, record: Record, shown: list[str]
     ) -> AsyncIterator[Event]:
         """From the question, now stored and admitted, to what is said to it."""
-        if (reply := await self._without_search(question)) is not None:
+        if (reply := await self._without_search(question, record)) is not None:
             record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
             shown.append(reply)
             yield Delta(text=reply)
@@ -141,18 +145,22 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(self._again(given, record))
             yield Delta(text=shown[0])
             return
-        self._found = found = await self._retrieve(search, record)
-        self._decide(found, record)
+        self._found = found = await self._evidence(search, record)
         if record.decision.level is Level.DECLINED:
-            shown.append(self._decline(found))
+            shown.append("".join(f"*{r}*\n\n" for r in record.remarks) + self._decline(found))
             yield Delta(text=shown[0])
+            return
+        if question_back := await self._clarify(search, found, context, record):
+            shown.append(question_back)
+            yield Delta(text=question_back)
             return
         yield Stage(name="write")
         async for event in self._generate(search, found, context, record, shown):
             yield event
         yield Stage(name="check")
         await self._verify("".join(shown), found, record)
-        if warning := self._expired("".join(shown), found, record):
+        conflicts = self._conflicts("".join(shown), found, record)
+        if warning := conflicts + self._expired("".join(shown), found, record):
             shown.append(warning)
             yield Delta(text=warning)
         if scope is not None:
@@ -179,11 +187,21 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
-    async def _without_search(self, question: str) -> str | None:
+    async def _without_search(self, question: str, record: Record) -> str | None:
         """The reply to what is no question for the documents: something to remember, or small talk."""
-        if (note := recall.wanted(question)) is not None:
-            return await recall.keep(self._s.db, self._asker, note, self._language)
-        return route.small_talk(question, self._language, self._s.settings.company)
+        with record.step("small talk") as notes:
+            if (noted := await self._noted(question)) is not None:
+                return noted
+            if not self._s.settings.chat.steps.small_talk:
+                return None
+            said = route.talk(question, self._language)
+            notes.append(said.kind if said else "needs a search")
+            return route.reply(said, self._s.settings.company) if said else None
+
+    async def _noted(self, question: str) -> str | None:
+        """The reply to something to remember, which is kept."""
+        note = recall.wanted(question)
+        return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
 
     async def _recall(self, question_id: str, record: Record) -> recall.Context:
         with record.step("recall") as notes:
@@ -249,7 +267,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         sound = record.decision.level is Level.ANSWERED and all(a.outcome == "ok" for a in record.attempts)
         if not sound or any(c.verdict is Verdict.UNSUPPORTED for c in record.verification):
             return
-        if record.release != scope.release or record.restarts or record.said:
+        if record.release != scope.release or record.restarts or record.said or record.choices:
             return
         vector = await self._s.knowledge.vector(question)
         passages = tuple(record.passages)
@@ -269,24 +287,125 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.said = record.said or bool(lines)
         return "".join(f"\n\n*{line}*" for line in lines)
 
-    async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
+    def _conflicts(self, text: str, found: Found, record: Record) -> str:
+        """A sentence for each figure of the answer's passages that another passage contradicts."""
+        if not self._s.settings.chat.steps.contradictions:
+            return ""
+        with record.step("contradictions") as notes:
+            conflicts = conflict.found(found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
+            notes.append(f"{len(conflicts)} found")
+        lines = []
+        for c in conflicts:
+            lines.append(
+                say(
+                    self._language,
+                    "chat.contradiction" if c.known else "chat.contradiction_open",
+                    title=self._dated(c.used.title, c.date),
+                    says=decide.label(c.says),
+                    other=self._dated(c.other.title, c.other_date),
+                    otherwise=decide.label(c.otherwise),
+                )
+            )
+        return "".join(f"\n\n*{line}*" for line in lines)
+
+    @staticmethod
+    def _dated(title: str, date: datetime | None) -> str:
+        return f"“{decide.label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
+
+    async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
+        """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
+        asked = await self._filter(search.text, record)
+        if asked is not None:
+            text = asked.rest if asked.whole else search.text
+            found = await self._retrieve(replace(search, text=text), record, asked.documents)
+            await self._decide(found, search.text, record)
+            what = asked.words + (f" ({', '.join(asked.titles[:2])})" if asked.titles else "")
+            if record.decision.level is not Level.DECLINED:
+                record.filtered = what
+                record.remarks.append(say(self._language, "chat.filtered", what=decide.label(what)))
+                if asked.whole:
+                    everywhere = Choice(label=say(self._language, "chat.everywhere"), question=asked.rest)
+                    record.choices = (*record.choices, everywhere)
+                return found
+            record.remarks.append(say(self._language, "chat.filter_empty", what=decide.label(asked.words)))
+        found = await self._retrieve(search, record)
+        await self._decide(found, search.text, record)
+        return found
+
+    async def _filter(self, question: str, record: Record) -> Filter | None:
+        if not self._s.settings.chat.steps.filters:
+            return None
+        with record.step("filter") as notes:
+            found = await self._s.knowledge.filtered(self._asker, question)
+            notes.append(f"{len(found.documents)} documents: {found.words}" if found else "none said")
+        return found
+
+    async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
+        parts = decompose.parts(search.text) if self._s.settings.chat.steps.decompose else [search.text]
         with record.step("retrieve") as notes:
             try:
-                retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
-                await retriever.aretrieve(ThreadQuery(search.text, before=search.before))
-                found = retriever.found
+                found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
+                if len(parts) > 1:
+                    each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))
+                    found = decompose.merged(found, each, self._s.settings.chat.passages)
+                    notes.append(f"{len(parts)} parts searched apart")
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
-            notes.append(f"{len(found.passages)} passages")
+            notes.extend((f"{len(found.passages)} passages", *found.notes))
         record.release = found.release_id
         record.passages = found.passages
         record.attempts.extend(found.attempts)
         return found
 
-    def _decide(self, found: Found, record: Record) -> None:
+    async def _search(self, query: ThreadQuery) -> Found:
+        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
+        await retriever.aretrieve(query)
+        return retriever.found
+
+    async def _decide(self, found: Found, question: str, record: Record) -> None:
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
+            if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
+                prompt, call = self._s.prompts["enough"], Call("enough", verify.deadline(self._until(record)))
+                try:
+                    record.decision = await decide.judged(
+                        record.decision, question, found, models=self._s.models, prompt=prompt, call=call
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(prompt.use)
             notes.append(record.decision.reason)
+
+    async def _clarify(self, search: rewrite.Search, found: Found, context: recall.Context, record: Record) -> str:
+        """A question back where the asked one may mean several things, else nothing. Never twice in a row."""
+        if not self._s.settings.chat.steps.clarify or any(t.asked_back for t in context.window[-1:]):
+            return ""
+        with record.step("clarify") as notes:
+            said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
+            labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
+            if labels:
+                prompt, call = self._s.prompts["clarify"], Call("clarify", clarify.deadline(self._until(record)))
+                try:
+                    labels = await clarify.confirmed(
+                        search.text, labels, models=self._s.models, prompt=prompt, call=call
+                    )
+                finally:
+                    record.attempts.extend(call.attempts)
+                if call.attempts:
+                    record.prompts.append(prompt.use)
+            notes.append(f"{len(labels)} things" if labels else "clear")
+        if not labels:
+            return ""
+        record.choices = clarify.choices(search.text, labels)
+        record.decision = record.decision.model_copy(
+            update={"level": Level.ASKED, "reason": "it may mean several things"}
+        )
+        listed = "".join(f"\n- {decide.label(label)}" for label in labels)
+        return f"{say(self._language, 'chat.which')}\n{listed}"
+
+    def _until(self, record: Record) -> float:
+        return record.began + self._s.settings.models.turn_s
 
     def _decline(self, found: Found) -> str:
         """No evidence, no generation: say so, name the nearest documents and whom to ask."""
@@ -329,13 +448,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         rendered = prompt.render(
             company=self._s.settings.company,
             language=self._language,
-            passages=evidence.render(found.passages),
+            passages=evidence.render(found.passages, found.dates, found.older),
             question="\n".join([*leaning, search.text]),
             notes=context.notes,
             earlier=context.earlier,
         )
         messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
-        before = [why] if why else []
+        before = [*record.remarks, *([why] if why else [])]
         record.said = bool(why)
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
@@ -453,6 +572,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 for p in [record.passages[n - 1]]
             ),
             nearest=self._nearest(found) if declined else (),
+            choices=record.choices,
             receipt=record.receipt(numbers, outcome),
         )
         await self._store(answer, record)

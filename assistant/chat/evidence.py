@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape, unescape
+from types import MappingProxyType
 
 from assistant.domain import Passage
 
-_PASSAGE = re.compile(r'<passage n="(\d+)" document="([^"]*)" place="([^"]*)">\n(.*?)\n</passage>', re.DOTALL)
+_PASSAGE = re.compile(
+    r'<passage n="(\d+)" document="([^"]*)" place="([^"]*)"[^>]*?(?: newer="(\d+)")?>\n(.*?)\n</passage>', re.DOTALL
+)
 _QUESTION = re.compile(r'<question language="(\w+)">\n(.*?)\n</question>', re.DOTALL)
 
 
@@ -20,12 +24,27 @@ class Numbered:
     n: int
     title: str
     text: str
+    # The number of the newer passage that says the same, 0 where there is none.
+    newer: int = 0
 
 
-def render(passages: Sequence[Passage]) -> str:
-    """The passages numbered from 1. Angle brackets are escaped, so no document can write a tag of ours."""
+def render(
+    passages: Sequence[Passage],
+    dates: Mapping[int, datetime] = MappingProxyType({}),
+    older: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The passages numbered from 1, each with its document's date and the newer passage in whose place it stood.
+
+    Angle brackets are escaped, so no document can write a tag of ours.
+    """
+    number = {p.id: n for n, p in enumerate(passages, 1)}
+
+    def facts(p: Passage) -> str:
+        date, newer = dates.get(p.document_id), number.get(older.get(p.id, ""))
+        return (f' date="{date:%Y-%m-%d}"' if date else "") + (f' newer="{newer}"' if newer else "")
+
     return "\n".join(
-        f'<passage n="{n}" document="{escape(p.title)}" place="{escape(p.place.label())}">\n'
+        f'<passage n="{n}" document="{escape(p.title)}" place="{escape(p.place.label())}"{facts(p)}>\n'
         f"{escape(p.text, quote=False)}\n</passage>"
         for n, p in enumerate(passages, 1)
     )
@@ -35,5 +54,8 @@ def read(prompt: str) -> tuple[list[Numbered], str, str]:
     """Passages, question and language of a prompt that `render` went into."""
     found = _QUESTION.search(prompt)
     language, question = (found.group(1), unescape(found.group(2))) if found else ("en", prompt)
-    passages = [Numbered(int(n), unescape(title), unescape(text)) for n, title, _, text in _PASSAGE.findall(prompt)]
+    passages = [
+        Numbered(int(n), unescape(title), unescape(text), int(newer or 0))
+        for n, title, _, newer, text in _PASSAGE.findall(prompt)
+    ]
     return passages, question, language

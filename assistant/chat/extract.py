@@ -26,6 +26,8 @@ WINDOW_CHARS = 600
 CANDIDATE_PASSAGES = 5
 # A further quotation must be nearly as good as the best one.
 FURTHER = 0.7
+# What a sentence counts whose passage has a newer one about the same thing.
+OLDER = 0.6
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
 _ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
 _CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")
@@ -85,6 +87,7 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
             sentence.score += sum(a * b for a, b in zip(vectors[0], vector, strict=True))
     for sentence in candidates:
         sentence.score += _prior(sentence.passage.n)
+        sentence.score *= OLDER if sentence.passage.newer else 1.0
     candidates.sort(key=lambda s: -s.score)
     chosen: list[_Sentence] = []
     for sentence in candidates:

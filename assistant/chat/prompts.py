@@ -86,7 +86,9 @@ def _load(path: Path) -> Prompt:
     return Prompt(header.name, header.version, header.tier, frozenset(header.inputs), sections)
 
 
-def load(folder: Path, needed: tuple[str, ...] = ("answer", "rewrite", "summary", "judge")) -> dict[str, Prompt]:
+def load(
+    folder: Path, needed: tuple[str, ...] = ("answer", "rewrite", "summary", "judge", "clarify", "enough")
+) -> dict[str, Prompt]:
     """Every prompt of a folder by name. Raises `SettingsError` at start for a broken or missing one."""
     prompts = {p.name: p for p in map(_load, sorted(folder.glob("*.md")))}
     if missing := [n for n in needed if n not in prompts]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from assistant.domain import (
     Attempt,
+    Choice,
     Decision,
     Level,
     Passage,
@@ -37,6 +38,8 @@ class Record:
     first: float | None = None
     searched: str = ""
     fused_with: tuple[str, ...] = ()
+    filtered: str = ""
+    choices: tuple[Choice, ...] = ()
     release: int | None = None
     passages: Sequence[Passage] = ()
     decision: Decision = field(default_factory=lambda: Decision(level=Level.DECLINED))
@@ -48,6 +51,8 @@ class Record:
     cache: Literal["off", "miss", "hit"] = "off"
     # Whether the answer carries a remark that is true of this turn only: no money left, cut at its limit.
     said: bool = False
+    # Sentences of ours that stand before the answer.
+    remarks: list[str] = field(default_factory=list)
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
@@ -74,6 +79,8 @@ class Record:
             asked=mask(self.asked),
             searched=mask(self.searched or self.asked),
             fused_with=tuple(mask(text) for text in self.fused_with),
+            filtered=mask(self.filtered),
+            choices=tuple(Choice(label=mask(c.label), question=mask(c.question)) for c in self.choices),
             release=self.release,
             passages=tuple(
                 PassageUse(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from assistant.chat import route
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.receipt import Record
 from assistant.domain import Answer, Receipt
@@ -20,9 +19,9 @@ class ReplayEngine(KnowledgeChatEngine):
     async def _store(self, answer: Answer, record: Record) -> None:
         """Nothing is kept."""
 
-    async def _without_search(self, question: str) -> str | None:
+    async def _noted(self, question: str) -> str | None:
         # What was to be remembered was remembered then.
-        return route.small_talk(question, self._language, self._s.settings.company)
+        return None
 
 
 def compared(then_text: str, then: Receipt, now_text: str, now: Receipt) -> dict[str, Any]:

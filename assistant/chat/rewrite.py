@@ -48,7 +48,8 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
         return Search(question)
     last = window[-1]
     before = [(last.question, weight)]
-    if last.answer:
+    # A question back names what the person did not mean, too.
+    if last.answer and not last.asked_back:
         before.append((last.answer[:ANSWER_CHARS], weight))
     return Search(question, tuple(before), note="searched with the turn before")
 

@@ -20,7 +20,7 @@ from assistant.errors import InputError
 from assistant.index.ingest import _embed
 from assistant.index.page import Page
 from assistant.index.rerank import Reader
-from assistant.index.scoring import Recipe, stages
+from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.split import split
 from assistant.index.store import PassageVectorStore, Store, Table
 from assistant.settings import IndexSettings
@@ -79,6 +79,10 @@ class Collection:
             for name, scores in (await _search(self.table, self.reader, texts_of(query), recipe)).items():
                 runs[name][key] = {d: s for d, s in scores.items() if d != key}
         return runs
+
+    async def search(self, texts: Sequence[tuple[str, float]], recipe: Recipe) -> Stages:
+        """One search with all its stages."""
+        return await stages(PassageVectorStore(self.table, [_RULE]), self.reader, texts, recipe)
 
     def figures(self, run: dict[str, dict[str, float]], measures: Mapping[str, Any] = MEASURES) -> dict[str, float]:
         """The measures of one kind of search."""

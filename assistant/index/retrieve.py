@@ -20,7 +20,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, duplicates, release, rerank
+from assistant.index import access, dates, duplicates, filters, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -35,6 +35,8 @@ class ThreadQuery(QueryBundle):  # type: ignore[misc]
     """A question, and earlier texts of its thread whose scores are added with a weight each."""
 
     before: tuple[tuple[str, float], ...] = ()
+    # The documents that alone are searched; None: all.
+    within: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Found:
     nearest: tuple[Nearest, ...] = ()
     # Until when each document was valid that no longer is.
     expired: Mapping[int, datetime] = field(default_factory=dict)
+    # What was done to the order, with its time, for the receipt.
+    notes: tuple[str, ...] = ()
+    # When each document is of, where that is known, and the passages whose place a newer one takes, with that one.
+    dates: Mapping[int, datetime] = field(default_factory=dict)
+    older: Mapping[str, str] = field(default_factory=dict)
+    # How well a passage fits the question, whatever else was found: late interaction and cosine, 0 to about 1.8.
+    fit: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,12 +214,32 @@ class Knowledge:
         """LlamaIndex's retriever for one person."""
         return HybridRetriever(self, asker, k)
 
-    async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
-        """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
+    async def filtered(self, asker: Asker, question: str) -> filters.Filter | None:
+        """What a question restricts its search to, by words that name documents which the asker may read."""
+        if not filters.may_filter(question):
+            return None
+
+        async def work(session: AsyncSession) -> Any:
+            return await filters.known(session, await self._rules(session, asker))
+
+        return filters.find(question, await self._db.reading(work), now())
+
+    async def search(
+        self,
+        asker: Asker,
+        query: str,
+        k: int,
+        before: Sequence[tuple[str, float]] = (),
+        within: frozenset[int] | None = None,
+    ) -> Found:
+        """The best `k` passages that the asker may read, of the documents `within` only.
+
+        Raises `ReleaseError` without an index.
+        """
         opened, rules = await self._today(asker)
         if (beside := self._beside(opened)) is not None:
-            return await beside.search(asker, query, k, before)
-        store = PassageVectorStore(opened.table, rules)
+            return await beside.search(asker, query, k, before, within)
+        store = PassageVectorStore(opened.table, rules, within)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
         comparable = opened.row.embedder == self._embedder.fingerprint
@@ -222,7 +251,7 @@ class Knowledge:
             lambda session: self._readable(session, rules, [r["document_id"] for r in rows.values()])
         )
         shown: Counter[int] = Counter()
-        kept = []
+        kept: list[str] = []
         order = [i for i in found.order()[: k * 5 + 30] if i in rows]
         readable = {i: rows[i]["document_id"] for i in order if rows[i]["document_id"] in documents}
         for i in duplicates.once(list(readable), {i: rows[i]["text"] for i in readable}, readable, documents):
@@ -230,6 +259,15 @@ class Knowledge:
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
+        fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
+        notes: list[str] = []
+        older: Mapping[str, str] = {}
+        if self.recipe.newest_first:
+            began_dates = time.monotonic()
+            texts_of = {i: rows[i]["text"] for i in kept}
+            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, now())
+            kept, older = by_age.passages, by_age.older
+            notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
         passages = tuple(
             _passage(
                 rows[i],
@@ -251,7 +289,19 @@ class Knowledge:
         assert opened.row.id is not None
         today = now()
         expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
-        return Found(passages, opened.row.id, signals, (self._embedding(ms["embed"]),), ms, nearest, expired)
+        return Found(
+            passages,
+            opened.row.id,
+            signals,
+            (self._embedding(ms["embed"]),),
+            ms,
+            nearest,
+            expired,
+            notes=tuple(notes),
+            dates=_dates(documents),
+            older=older,
+            fit=fit,
+        )
 
     def _embedding(self, ms: float) -> Attempt:
         """The ledger's row for the question's own embedding."""
@@ -360,8 +410,10 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
         return self._found
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        before = query_bundle.before if isinstance(query_bundle, ThreadQuery) else ()
-        self._found = await self._knowledge.search(self._asker, query_bundle.query_str, self._k, before)
+        asked = query_bundle if isinstance(query_bundle, ThreadQuery) else ThreadQuery(query_bundle.query_str)
+        self._found = await self._knowledge.search(
+            self._asker, asked.query_str, self._k, asked.before, within=asked.within
+        )
         return [NodeWithScore(node=node_of(_row(p)), score=p.scores.fused) for p in self._found.passages]
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -386,6 +438,11 @@ def _joined(rows: Sequence[Mapping[str, Any]], until: int, since: int) -> str:
             out += gap + row["text"][start - row["start"] : end - row["start"]]
             at = end
     return out
+
+
+def _dates(documents: Mapping[int, DocumentRow]) -> dict[int, datetime]:
+    found = {i: dates.dated(d.title, d.path, d.modified) for i, d in documents.items()}
+    return {i: date for i, date in found.items() if date is not None}
 
 
 def _nearest(passages: Sequence[Passage], documents: Mapping[int, DocumentRow]) -> tuple[Nearest, ...]:

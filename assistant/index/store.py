@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -253,19 +253,25 @@ class Table:
             await asyncio.sleep(0)
         return Contents(count, len(documents), f"{total % 2**128:032x}", f"{vectors % 2**128:032x}")
 
-    async def by_text(self, text: str, rules: Sequence[int], limit: int) -> dict[str, float]:
-        """BM25 of the best passages by id, best first, among those that these rules admit."""
+    async def by_text(
+        self, text: str, rules: Sequence[int], limit: int, documents: Sequence[int] | None = None
+    ) -> dict[str, float]:
+        """BM25 of the best passages by id, best first, among those that these rules admit, of these documents only."""
         if not text.strip() or not rules:
             return {}
         query = self._table.query().nearest_to_text(_words(text), columns="indexed")
-        return _scores(await query.where(_admitted(rules)).select(["id", "_score"]).limit(limit).to_arrow(), "_score")
+        return _scores(
+            await query.where(_admitted(rules, documents)).select(["id", "_score"]).limit(limit).to_arrow(), "_score"
+        )
 
-    async def by_vector(self, vector: Sequence[float], rules: Sequence[int], limit: int) -> dict[str, float]:
-        """Cosine similarity of the nearest passages by id, best first, among those that these rules admit."""
+    async def by_vector(
+        self, vector: Sequence[float], rules: Sequence[int], limit: int, documents: Sequence[int] | None = None
+    ) -> dict[str, float]:
+        """Cosine similarity of the nearest passages by id, best first, of those that `by_text` would search."""
         if not rules:
             return {}
         query = self._table.query().nearest_to(list(vector)).distance_type("cosine")
-        found = await query.where(_admitted(rules)).select(["id", "_distance"]).limit(limit).to_arrow()
+        found = await query.where(_admitted(rules, documents)).select(["id", "_distance"]).limit(limit).to_arrow()
         return {key: 1.0 - distance for key, distance in _scores(found, "_distance").items()}
 
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -316,8 +322,9 @@ def _scores(found: pa.Table, column: str) -> dict[str, Any]:
     return dict(zip(found["id"].to_pylist(), found[column].to_pylist(), strict=True))
 
 
-def _admitted(rules: Sequence[int]) -> Any:
-    return col("access").isin(list(rules))
+def _admitted(rules: Sequence[int], documents: Sequence[int] | None) -> Any:
+    admitted = col("access").isin(list(rules))
+    return admitted if documents is None else admitted & col("document_id").isin(list(documents))
 
 
 def _words(text: str) -> str:
@@ -328,16 +335,18 @@ def _words(text: str) -> str:
 class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
     """A release as LlamaIndex sees it. LlamaIndex's own store for LanceDB joins filters as text: this one cannot.
 
-    Reading only: passages are written by a run. `rules` are the access rules of the person who asks.
+    Reading only: passages are written by a run. `rules` are the access rules of the person who asks, `documents` those
+    that the question restricts itself to.
     """
 
     stores_text: bool = True
     flat_metadata: bool = True
     rules: list[int]
+    documents: list[int] | None = None
     _table: Table = PrivateAttr()
 
-    def __init__(self, table: Table, rules: Sequence[int]) -> None:
-        super().__init__(rules=list(rules))
+    def __init__(self, table: Table, rules: Sequence[int], documents: Iterable[int] | None = None) -> None:
+        super().__init__(rules=list(rules), documents=None if documents is None else sorted(documents))
         self._table = table
 
     @classmethod
@@ -363,9 +372,11 @@ class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         Both sides are asked for far more passages than are shown, and only those shown are read: see `aget_nodes`.
         """
         if query.mode is VectorStoreQueryMode.TEXT_SEARCH:
-            found = await self._table.by_text(query.query_str or "", self.rules, query.similarity_top_k)
+            found = await self._table.by_text(query.query_str or "", self.rules, query.similarity_top_k, self.documents)
         else:
-            found = await self._table.by_vector(query.query_embedding or [], self.rules, query.similarity_top_k)
+            found = await self._table.by_vector(
+                query.query_embedding or [], self.rules, query.similarity_top_k, self.documents
+            )
         return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:

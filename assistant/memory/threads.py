@@ -44,7 +44,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class PastTurn:
     """A question of the thread and what was answered; `state` is the answer's.
 
-    `documents` are those whose passages the answer was given; `known` is false where no receipt tells.
+    `documents` are those whose passages the answer was given; `known` is false where no receipt tells. `asked_back`:
+    the answer was a question.
     """
 
     question: str
@@ -53,6 +54,7 @@ class PastTurn:
     id: str = ""
     documents: frozenset[int] = frozenset()
     known: bool = True
+    asked_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -485,7 +487,9 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
         whole = select(Message).where(col(Message.id).in_([*shown, *(answered[q] for q in shown if q in answered)]))
         messages = {m.id: m for m in (await session.exec(whole)).all()}
         receipts = select(ReceiptRow).where(col(ReceiptRow.id).in_(list(messages)))
-        given = {r.id: _documents(r) for r in (await session.exec(receipts)).all()}
+        kept_receipts = (await session.exec(receipts)).all()
+        given = {r.id: _documents(r) for r in kept_receipts}
+        asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
         first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
         early_texts = dict((await session.exec(first)).all()) if early else {}
         covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
@@ -501,6 +505,7 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
                     question,
                     given.get(answer.id, frozenset()) if answer else frozenset(),
                     answer is None or answer.id in given,
+                    answer is not None and answer.id in asked_back,
                 )
             )
         return Past(found, [(q, early_texts[q]) for q in early], summary)

@@ -83,6 +83,8 @@ def rows(receipt: Receipt, language: str, activated: datetime | None) -> list[li
     searched = receipt.searched if len(receipt.searched) <= SHOWN_CHARS else receipt.searched[:SHOWN_CHARS] + "…"
     if receipt.fused_with:
         searched += f" ({say(language, 'web.with_before')})"
+    if receipt.filtered:
+        searched += f" ({say(language, 'web.only_in', what=receipt.filtered)})"
     knowledge = say(language, "web.no_release")
     if receipt.release is not None:
         key = "web.release_of" if activated else "web.release"

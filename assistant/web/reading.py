@@ -11,10 +11,10 @@ from fastapi.responses import FileResponse, Response
 from sqlmodel import select
 
 from assistant.chat.cite import without_citations
-from assistant.chat.facts import plain
 from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Receipt, Verdict
 from assistant.errors import NotFoundError
+from assistant.index.facts import plain
 from assistant.memory import threads
 from assistant.texts import say, section
 from assistant.web import house, in_words
@@ -33,7 +33,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
-    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit")
+    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit", "choices")
     names = (
         "sidebar",
         "search",
@@ -104,6 +104,9 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     shown_as = house.parts().settings.chat.unsupported
     view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
     view["unsupported_as"] = shown_as
+    # A choice may be a title of what was found.
+    whole = all(p.document_id in allowed for p in stored.passages)
+    view["choices"] = [c.label for c in stored.choices] if whole else []
     return view
 
 

@@ -89,6 +89,7 @@ OWN: dict[tuple[str, str], Gate] = {
     ("GET", "/api/passages/{answer_id}/{n}"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/again"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/show"): Gate.SIGNED_IN,
+    ("POST", "/api/answers/{answer_id}/choices/{n}"): Gate.SIGNED_IN,
     ("GET", "/documents/{document_id}"): Gate.SIGNED_IN,
     ("GET", "/me"): Gate.SIGNED_IN,
     ("GET", "/me/list"): Gate.SIGNED_IN,

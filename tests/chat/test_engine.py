@@ -104,7 +104,8 @@ async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(offic
     assert receipt == answer.receipt
     names = [s.name for s in receipt.steps]
     assert names == [
-        "open", "guard", "recall", "rewrite", "cache", "retrieve", "decide", "route", "generate", "verify",
+        "open", "guard", "small talk", "recall", "rewrite", "cache", "filter", "retrieve", "decide", "clarify", "route",
+        "generate", "verify", "contradictions",
     ]  # fmt: skip
     assert all(s.ms >= 0 for s in receipt.steps)
     assert receipt.release == 1
@@ -187,6 +188,31 @@ async def test_a_judge_is_asked_about_doubtful_statements_and_stands_in_the_rece
     assert {a.feature for a in answer.receipt.attempts} >= {"answer", "judge"}
 
 
+@pytest.mark.parametrize(
+    ("verdict", "level"),
+    [
+        ('{"answers": "yes"}', Level.ANSWERED),
+        ('{"answers": "partly"}', Level.WEAK),
+        ('{"answers": "no"}', Level.DECLINED),
+        ("perhaps", Level.WEAK),
+    ],
+)
+async def test_a_model_as_judge_decides_what_weak_evidence_is_worth(
+    office: Office, provider: Provider, verdict: str, level: Level
+) -> None:
+    def obey(messages: list[dict[str, Any]]) -> str:
+        return verdict if "whether the passages answer" in str(messages) else "28 days of vacation a year [1]."
+
+    provider.obey = obey
+    services = office.services(
+        provider.settings("ok", tier="small"), judge=True, weak_threshold=0.0, answer_threshold=1.0
+    )
+    answer, _ = await office.ask(services, "How many vacation days has every employee?")
+    assert answer.receipt.decision.level is level
+    assert answer.abstained is (level is Level.DECLINED)
+    assert answer.receipt.prompts[0].name == "enough"
+
+
 async def test_a_provider_that_breaks_off_is_replaced_by_a_marked_clean_restart(
     office: Office, provider: Provider
 ) -> None:
@@ -224,6 +250,53 @@ async def test_thanks_need_no_search(office: Office) -> None:
     answer, _ = await office.ask(office.services(), "Thanks a lot!")
     assert answer.receipt.passages == ()
     assert not answer.abstained
+
+
+async def test_passages_that_contradict_each_other_are_shown_with_their_dates_and_the_newer_one_is_named(
+    office: Office,
+) -> None:
+    await office.index.sync(
+        {
+            "old.md": "---\ntitle: Travel policy 2023\ndate: 2023-04-14\n---\n\n"
+            "A hotel night in London may cost at most 140 pounds.\n",
+            "new.md": "---\ntitle: Travel and expenses policy\ndate: 2026-02-02\n---\n\n"
+            "A hotel night in London may cost at most 175 pounds.\n",
+        }
+    )
+    answer, _ = await office.ask(office.services(), "What may a hotel night in London cost at most?")
+    assert "Our documents contradict each other" in answer.text
+    assert "“Travel and expenses policy” (2026-02-02) says 175 GBP" in answer.text
+    assert "“Travel policy 2023” (2023-04-14) says 140 GBP" in answer.text
+    assert answer.receipt.passages[0].document == "new.md"
+    steps = office.settings.chat.steps.model_copy(update={"contradictions": False})
+    silent, _ = await office.ask(office.services(steps=steps), "What may a hotel night in London cost at most?")
+    assert "contradict" not in silent.text
+
+
+async def test_a_filter_said_in_words_restricts_the_search_and_can_be_let_go(office: Office) -> None:
+    services = office.services(weak_threshold=0.0, answer_threshold=0.0)
+    answer, _ = await office.ask(services, "What is the number of years in the laptop policy?")
+    assert {p.document for p in answer.receipt.passages} == {"laptops.md"}
+    assert "in the laptop policy" in answer.receipt.filtered
+    assert "Searched only what you named" in answer.text
+    (everywhere,) = answer.choices
+    assert everywhere.question == "What is the number of years?"
+    again, _ = await office.ask(services, everywhere.question)
+    assert (again.receipt.filtered, len(again.receipt.passages)) == ("", 2)
+
+
+async def test_a_filter_that_finds_nothing_is_let_go_and_said_so(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "What does the laptop policy of 2019 say about vacation days?")
+    assert answer.receipt.filtered == ""
+    assert "laptop policy of 2019” answers this, so I searched all documents" in answer.text
+    assert "28 days of vacation" in answer.text
+
+
+async def test_a_filter_that_names_a_hidden_document_is_part_of_the_question(office: Office) -> None:
+    answer, _ = await office.ask(office.services(), "How many vacation days in the finance documents?")
+    assert (answer.receipt.filtered, "searched all" in answer.text) == ("", False)
+    allowed, _ = await office.ask(office.services(), "What is the moon budget in the finance documents?", office.fin)
+    assert {p.document for p in allowed.receipt.passages} == {"finance/budget.md"}
 
 
 async def test_somebody_elses_thread_is_refused_before_anything_is_stored(office: Office) -> None:

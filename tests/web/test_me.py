@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from assistant.database.engine import Database
-from assistant.database.tables import DocumentRow, Message
+from assistant.database.tables import DocumentRow, Message, ReceiptRow
 from tests.web.conftest import Chat, Site
 
 HX = {"HX-Request": "true"}
@@ -280,6 +280,27 @@ async def test_an_answer_given_again_stands_beside_the_first(site: Site, chat: C
     assert await _shown(ada, chat.thread) == ["days?", again["answer"]]
     await ada.post(f"/api/answers/{first}/show")
     assert await _shown(ada, chat.thread) == ["days?", first]
+
+
+async def test_a_question_offered_under_an_answer_is_asked_in_the_same_talk(
+    site: Site, chat: Chat, ada: httpx.AsyncClient, fin: httpx.AsyncClient
+) -> None:
+    await chat.ask("days?")
+    first = chat.answer_id
+    db = Database(f"sqlite+aiosqlite:///{site.data / 'assistant.db'}")
+    async with db.write() as session:
+        row = await session.get_one(ReceiptRow, first)
+        row.body = {**row.body, "choices": [{"label": "Leave in Leeds", "question": "days in Leeds?"}]}
+        session.add(row)
+    await db.close()
+    assert (await _receipt(ada, first))["choices"] == ["Leave in Leeds"]
+    path = f"/api/answers/{first}/choices"
+    assert (await fin.post(f"{path}/1")).status_code == 404
+    assert (await ada.post(f"{path}/2")).status_code == 404
+    chosen = (await ada.post(f"{path}/1")).json()
+    assert chosen["thread"] == chat.thread
+    await _receipt(ada, chosen["answer"])
+    assert await _shown(ada, chat.thread) == ["days?", first, "days in Leeds?", chosen["answer"]]
 
 
 async def test_an_edited_question_keeps_what_was_there(site: Site, chat: Chat, ada: httpx.AsyncClient) -> None:

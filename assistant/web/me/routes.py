@@ -156,20 +156,34 @@ def _saved_as(title: str, suffix: str) -> dict[str, str]:
 async def answer_again(answer_id: str, asker: SignedIn) -> dict[str, str]:
     """Answer the same question once more; what was answered stays beside it. The new answer's id and its thread."""
     question = await threads.question_of(house.parts().db, asker, answer_id)
+    return await _answered(asker, question.thread_id, question.id, question.text)
+
+
+async def _answered(asker: Asker, thread_id: str, question_id: str, text: str) -> dict[str, str]:
     language = present().language
-    if house.turns().running(question.thread_id) is not None:
+    if house.turns().running(thread_id) is not None:
         raise LimitError(say(language, "web.still_answering"))
     new = str(uuid4())
-    turn = house.turns().start(asker, question.thread_id, question.id, new, question.text, language)
+    turn = house.turns().start(asker, thread_id, question_id, new, text, language)
     async for _ in turn.events():
         break  # by its first event the answer is stored, and whoever opens the thread follows it
-    return {"answer": new, "thread": question.thread_id}
+    return {"answer": new, "thread": thread_id}
 
 
 @router.post("/api/answers/{answer_id}/show")
 async def show_version(answer_id: str, asker: SignedIn) -> dict[str, str]:
     """Show the branch that an answer stands in."""
     return {"thread": await threads.show_version(house.parts().db, asker, answer_id)}
+
+
+@router.post("/api/answers/{answer_id}/choices/{n}")
+async def choose(answer_id: str, n: int, asker: SignedIn) -> dict[str, str]:
+    """Ask the nth question that was offered under an answer of one's own. The new answer's id and its thread."""
+    question = await threads.question_of(house.parts().db, asker, answer_id)
+    offered = (await threads.receipt(house.parts().db, asker, answer_id)).choices
+    if not 1 <= n <= len(offered):
+        raise NotFoundError("There is no such choice.", "Reload the page.")
+    return await _answered(asker, question.thread_id, str(uuid4()), offered[n - 1].question)
 
 
 # What is remembered

@@ -1,0 +1,66 @@
+"""What is said under an answer whose passages contradict each other: both figures with dates, and which to go by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+
+from assistant.domain import Passage
+from assistant.index import contradictions
+
+# One sentence each; more would bury the answer.
+MOST = 2
+# A passage that fits the question much less than the best one is about something else.
+NEARLY = 0.75
+_CURRENCY = re.compile(r"\b(?:eur|usd|gbp|chf)$")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two passages that disagree; `used` is the one to go by: the valid one, else the newer one, else none is known.
+
+    `says` is the figure of `used`, `otherwise` that of the other; so are the dates.
+    """
+
+    used: Passage
+    other: Passage
+    says: str
+    otherwise: str
+    date: datetime | None
+    other_date: datetime | None
+    known: bool
+
+
+def found(
+    passages: Sequence[Passage],
+    cited: AbstractSet[int],
+    dates: Mapping[int, datetime],
+    expired: Mapping[int, datetime],
+    fit: Mapping[str, float],
+) -> list[Conflict]:
+    """Where a passage that the answer cites contradicts another one that fits the question, at most two."""
+    numbers = {p.id: n for n, p in enumerate(passages, 1)}
+    least = NEARLY * max(fit.values(), default=0.0)
+    compared = [p for p in passages if numbers[p.id] in cited or fit.get(p.id, 0.0) >= least]
+    out: list[Conflict] = []
+    # Policy 2023 and Policy 2026 are two versions of one thing, not two things of one sort.
+    unversioned = [p.model_copy(update={"title": re.sub(r"\d+", " ", p.title)}) for p in compared]
+    for conflict in contradictions.among(unversioned):
+        if not cited & {numbers[conflict.one.id], numbers[conflict.other.id]}:
+            continue
+        one, other = (passages[numbers[p.id] - 1] for p in (conflict.one, conflict.other))
+        says, otherwise = (_CURRENCY.sub(lambda m: m.group().upper(), said) for said in conflict.where.says)
+        mine, theirs = _rank(one, dates, expired), _rank(other, dates, expired)
+        if theirs > mine:
+            one, other, says, otherwise = other, one, otherwise, says
+        of, of_other = dates.get(one.document_id), dates.get(other.document_id)
+        out.append(Conflict(one, other, says, otherwise, of, of_other, mine != theirs))
+    return out[:MOST]
+
+
+def _rank(passage: Passage, dates: Mapping[int, datetime], expired: Mapping[int, datetime]) -> tuple[bool, float]:
+    moment = dates.get(passage.document_id)
+    return passage.document_id not in expired, moment.timestamp() if moment else 0.0

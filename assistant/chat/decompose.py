@@ -1,0 +1,83 @@
+"""Questions that ask for two things are searched once for each, and what is found is put together.
+
+By rule: “the difference between A and B”, “compare A and B”, and two questions joined by “and”. In doubt a question is
+one question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
+
+from assistant.domain import Passage
+from assistant.index.retrieve import Found
+from assistant.index.sentences import stems
+
+# Each part must say so much of its own.
+LEAST_WORDS = 2
+_COMPARED = [
+    re.compile(
+        r"(?P<ask>.*?)\b(?:differences?|differ|distinction)\s+between\s+(?P<a>.+?)\s+(?:and|vs\.?|versus)\s+(?P<b>[^?.]+)"
+        r"(?P<rest>.*)",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"(?P<ask>.*?)\bcompare\s+(?P<a>.+?)\s+(?:and|with|to|vs\.?|versus)\s+(?P<b>[^?.]+)(?P<rest>.*)", re.IGNORECASE
+    ),
+    re.compile(r"(?P<ask>.*?)\bunterschiede?\s+zwischen\s+(?P<a>.+?)\s+und\s+(?P<b>[^?.]+)(?P<rest>.*)", re.IGNORECASE),
+    re.compile(r"(?P<ask>.*?)\bvergleiche?\s+(?P<a>.+?)\s+(?:und|mit)\s+(?P<b>[^?.]+)(?P<rest>.*)", re.IGNORECASE),
+]
+_ASKS = (
+    r"(?:what|who|whom|whose|when|where|which|why|how|is|are|do|does|did|can|may|must|"
+    r"was|wer|wen|wem|wann|wo|welche[rsn]?|warum|wie|ist|sind|darf|kann|muss)\b"
+)
+_JOINED = re.compile(rf"(?:\?\s*|[,;]?\s+)(?:and|und)\s+(?={_ASKS})|\?\s+(?={_ASKS})", re.IGNORECASE)
+_POINTS = re.compile(
+    r"\b(?:it|its|they|them|their|he|him|his|she|her|this|that|these|those|there|then|"
+    r"es|sie|er|ihn|ihm|ihr|ihnen|dies\w*|das|dort|da|davon|dafür|dann)\b",
+    re.IGNORECASE,
+)
+
+
+def parts(question: str) -> list[str]:
+    """The questions that a question is made of; itself alone where it is one."""
+    for pattern in _COMPARED:
+        if found := pattern.fullmatch(question.strip()):
+            sides = [_clean(found["a"]), _clean(found["b"])]
+            return sides if all(len(stems(s)) >= 1 for s in sides) else [question]
+    pieces = [p for p in (_clean(p) for p in _JOINED.split(question)) if p]
+    # What one part names the other may only point at: that is one question.
+    whole = len(pieces) == 2 and all(len(stems(p)) >= LEAST_WORDS and not _POINTS.search(p) for p in pieces)
+    return pieces if whole else [question]
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.split()).strip(" ?.,;:")
+
+
+def merged(whole: Found, parts: Sequence[Found], most: int) -> Found:
+    """The search of the whole question with those of its parts: their passages in turn, each once, at most so many.
+
+    It fits as well as the whole question does, or as the worse of its parts.
+    """
+    passages: dict[str, Passage] = {}
+    for passage in _in_turn([whole.passages, *(f.passages for f in parts)]):
+        passages.setdefault(passage.id, passage)
+    every = [*parts, whole]
+    signals = {name: max(value, min(f.signals.get(name, 0.0) for f in parts)) for name, value in whole.signals.items()}
+    return replace(
+        whole,
+        passages=tuple(passages.values())[:most],
+        signals=signals,
+        attempts=tuple(a for f in every for a in f.attempts),
+        expired={k: v for f in every for k, v in f.expired.items()},
+        dates={k: v for f in every for k, v in f.dates.items()},
+        older={k: v for f in every for k, v in f.older.items()},
+        fit={k: v for f in every for k, v in f.fit.items()},
+    )
+
+
+def _in_turn(found: Sequence[Sequence[Passage]]) -> Iterator[Passage]:
+    return (p for p in chain.from_iterable(zip_longest(*found)) if p is not None)
