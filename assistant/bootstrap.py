@@ -239,7 +239,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
                 if source.kind == "push":
                     # Something may have been pushed a moment before the process before this one ended.
                     await schedule.soon(db, source.name)
-        if alerts.channels(settings):
+        if alerts.configured(settings):
             work.append(jobs.Job("alerts", alerts.EVERY_S, lambda: alerts.deliver(db, settings)))
         if tracer is not None and tracer.on:
             work.append(jobs.Job("deliveries", outbox.EVERY_S, lambda: outbox.deliver(db, tracer)))

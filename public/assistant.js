@@ -45,12 +45,15 @@
     const header = document.getElementById("header");
     if (!me || !header || document.getElementById("me-link")) return;
     if (me.admin) header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
-    header.lastElementChild?.prepend(el("a", { id: "me-link", href: "/me", "aria-label": me.words.me, title: me.words.me },
-      el("span", { class: "long" }, me.words.me), el("span", { class: "short" }, me.words.me_short)));
+    const named = me.waiting ? `${me.words.me}: ${me.waiting_said}` : me.words.me;
+    header.lastElementChild?.prepend(el("a", { id: "me-link", href: me.waiting ? "/me/questions" : "/me", "aria-label": named, title: named },
+      el("span", { class: "long" }, me.words.me), el("span", { class: "short" }, me.words.me_short),
+      me.waiting ? el("span", { class: "waiting" }, String(me.waiting)) : null));
   };
 
-  const post = async (address) => {
-    const answer = await fetch(address, { method: "POST", headers: { Accept: "application/json" } });
+  const post = async (address, body) => {
+    const headers = { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}) };
+    const answer = await fetch(address, { method: "POST", headers, body: body && JSON.stringify(body) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(body.detail || "");
     return body;
@@ -164,6 +167,7 @@
         me.words.version.replace("{n}", at + 1).replace("{all}", all.length), step(at + 1, me.words.version_after, "›")));
     }
     if (line.childNodes.length) out.push(line);
+    if (view.owner) out.push(...drawOwner(id, view.owner));
     if (view.unsupported?.length) {
       const list = el("ul", { class: "doubts" });
       for (const { plain, why } of view.unsupported) list.append(el("li", {}, el("q", {}, plain.trim()), why ? ` ${why}.` : ""));
@@ -177,6 +181,35 @@
       out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows));
     }
     return out;
+  };
+
+  // A declined answer offers to ask whoever looks after the nearest documents; then it says to whom it went.
+  const drawOwner = (id, { sent, offers = [], question, send }) => {
+    if (sent) {
+      return [el("p", { class: "owner-said" }, sent.sent, " ", sent.said), sent.reply ? el("blockquote", { class: "owner-reply" }, sent.reply) : ""];
+    }
+    return offers.map(({ document: number, ask, more }) => {
+      const words = el("textarea", { rows: 3, maxlength: 2000, "aria-label": ask, "aria-describedby": `owner-${id}-${number}` });
+      words.value = question;
+      const said = el("p", { role: "alert" });
+      const button = el("button", { type: "button", onclick: async () => {
+        button.disabled = true;
+        try {
+          viewOf(id).owner = { sent: await post(`/api/answers/${encodeURIComponent(id)}/owner`, { document: number, text: words.value }) };
+          redraw(id);
+        } catch (error) {
+          button.disabled = false;
+          said.textContent = error.message;
+        }
+      } }, send);
+      return el("details", { class: "ask-owner" }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
+    });
+  };
+  const viewOf = (id) => views.get(id) || {};
+  const redraw = (id) => {
+    const foot = document.querySelector(`#step-${CSS.escape(id)} .answer-foot`);
+    if (foot) foot.dataset.key = "";
+    schedule();
   };
 
   const chips = (step, id, view) => {

@@ -159,6 +159,28 @@ class FeedbackRow(SQLModel, table=True):
     updated_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
 
 
+class OwnerQuestion(SQLModel, table=True):
+    """A question that our documents did not answer, sent to the owner of the nearest one. One for each answer.
+
+    `owner` is what the document says, `owner_id` the account that it names; without one, admins pass it on.
+    """
+
+    __tablename__ = "owner_question"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    answer_id: str = Field(foreign_key="message.id", unique=True, index=True)
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True, description="who asks")
+    document_id: int
+    owner: str
+    owner_id: str | None = Field(default=None, foreign_key="person.id", index=True)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    reply: str = Field(default="", sa_column=Column(Text, nullable=False))
+    replied_by: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    replied_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
 class UsageRow(SQLModel, table=True):
     """The ledger: one row for every model, embedding and rerank call, failed ones too. Money in nano-dollars."""
 

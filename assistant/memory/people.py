@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterable
 from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 
 from assistant.database.engine import Database, insert_new
@@ -89,6 +92,32 @@ async def asker(db: Database, email: str) -> Asker:
     if person is None or not person.active:
         raise NotFoundError(f"There is no active account for {email}.", "See `assistant users list`.")
     return asker_of(person)
+
+
+async def named_in(db: Database, text: str) -> Person | None:
+    """The active person whose e-mail address or whole name stands first in a text such as `Ada Byron, Finance`."""
+    lower = " ".join(text.split()).lower()
+    if not lower:
+        return None
+
+    def within(column: Mapped[str]) -> ColumnElement[bool]:
+        # Both databases know `replace`; how to find one text in another each calls by a name of its own.
+        return and_(column != "", func.length(func.replace(lower, func.lower(column), "")) < len(lower))
+
+    statement = select(Person).where(col(Person.active), or_(within(col(Person.email)), within(col(Person.name))))
+    async with db.read() as session:
+        found = (await session.exec(statement.limit(50))).all()
+    places = {
+        p.id: re.search(
+            rf"(?<![\w.@-])(?:{re.escape(p.email.lower())}|{re.escape(p.name.lower()) or '(?!)'})(?![\w@-])", lower
+        )
+        for p in found
+    }
+    standing = [(m.start(), -len(m.group()), p) for p in found if (m := places[p.id])]
+    first = min(standing, key=lambda s: s[:2], default=None)
+    if first is None or sum(s[:2] == first[:2] for s in standing) > 1:
+        return None  # of two people of the same name neither is meant for sure
+    return first[2]
 
 
 async def authenticate(db: Database, email: str, password: str) -> Person | None:

@@ -19,6 +19,7 @@ from assistant.database.tables import (
     FeedbackRow,
     Message,
     OutboxRow,
+    OwnerQuestion,
     ReceiptRow,
     SummaryRow,
     Thread,
@@ -264,6 +265,7 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         )
         await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
+        await session.exec(sql_delete(OwnerQuestion).where(col(OwnerQuestion.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))

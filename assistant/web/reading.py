@@ -13,13 +13,15 @@ from sqlmodel import select
 from assistant.chat.cite import without_citations
 from assistant.chat.facts import plain
 from assistant.database.tables import Message, ReleaseRow
-from assistant.domain import Asker, Receipt, Verdict
+from assistant.domain import Asker, Level, Receipt, Verdict
 from assistant.errors import NotFoundError
 from assistant.memory import threads
+from assistant.memory.questions import waiting as questions_for
 from assistant.texts import say, section
 from assistant.web import house, in_words
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.me import questions
 from assistant.web.rights import readable
 from assistant.web.sessions import present
 
@@ -53,6 +55,8 @@ async def me(asker: SignedIn) -> dict[str, Any]:
         "name": asker.name or asker.email,
         "admin": asker.is_admin,
         "language": language,
+        "waiting": (waiting := await questions_for(house.parts().db, asker)),
+        "waiting_said": say(language, "web.waiting", n=waiting),
         "words": {k: section(language, "web")[k] for k in (*keys, *talk, *names)},
     }
 
@@ -101,6 +105,8 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     ]
     view["line"] = in_words.line(stored, language)
     view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
+    if stored.decision.level is Level.DECLINED:
+        view["owner"] = await questions.under(asker, answer_id, await _question(message))
     shown_as = house.parts().settings.chat.unsupported
     view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
     view["unsupported_as"] = shown_as

@@ -89,6 +89,7 @@ OWN: dict[tuple[str, str], Gate] = {
     ("GET", "/api/passages/{answer_id}/{n}"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/again"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/show"): Gate.SIGNED_IN,
+    ("POST", "/api/answers/{answer_id}/owner"): Gate.SIGNED_IN,
     ("GET", "/documents/{document_id}"): Gate.SIGNED_IN,
     ("GET", "/me"): Gate.SIGNED_IN,
     ("GET", "/me/list"): Gate.SIGNED_IN,
@@ -104,6 +105,8 @@ OWN: dict[tuple[str, str], Gate] = {
     ("POST", "/me/memory"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}/delete"): Gate.SIGNED_IN,
+    ("GET", "/me/questions"): Gate.SIGNED_IN,
+    ("POST", "/me/questions/{question_id}"): Gate.SIGNED_IN,
     ("GET", "/shared/{key}"): Gate.SIGNED_IN,
     ("GET", "/shared/{key}/{answer_id}/{n}"): Gate.SIGNED_IN,
 }

@@ -1,0 +1,43 @@
+"""Questions to the owners of documents."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from assistant.database import tables
+
+revision = "0008"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "owner_question",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("document_id", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("owner_id", sa.String(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=False),
+        sa.Column("replied_by", sa.String(), nullable=False),
+        sa.Column("created_at", tables.Moment(), nullable=False),
+        sa.Column("replied_at", tables.Moment(), nullable=True),
+        sa.ForeignKeyConstraint(["answer_id"], ["message.id"]),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"]),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"]),
+        sa.ForeignKeyConstraint(["owner_id"], ["person.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_owner_question_answer_id"), "owner_question", ["answer_id"], unique=True)
+    for name in ("thread_id", "person_id", "owner_id"):
+        op.create_index(op.f(f"ix_owner_question_{name}"), "owner_question", [name])
+
+
+def downgrade() -> None:
+    op.drop_table("owner_question")
