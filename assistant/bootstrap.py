@@ -210,6 +210,7 @@ def _add_answering(built: Parts, embedder: Reader) -> None:
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Parts]:
     """What a server runs on: the parts, the release opened, and the jobs of the installation beside them."""
+    from assistant.chat import work as long_work
     from assistant.index import schedule
     from assistant.memory import threads
     from assistant.ops import alerts, jobs, outbox, runs
@@ -225,13 +226,15 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
         assert built.services is not None
-        db, kept, us = built.db, settings.retention, built.services.owner
+        services = built.services
+        db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
         ]
+        work.append(jobs.Job("long work", long_work.EVERY_S, lambda: long_work.run_next(services)))
         if settings.sources:
             await schedule.plan(db, settings.sources, settings.data / "sources")
             work.append(jobs.Job("due sources", runs.DUE_S, lambda: runs.start_due(settings, db)))

@@ -256,6 +256,7 @@ class Deployment(Section):
     price_out: Dollars = Field(default=0, description="dollars per million tokens received")
     price_cached: Dollars = Field(default=0, description="dollars per million tokens sent that were in its cache")
     context: int = Field(default=32_000, ge=1_000, le=10_000_000, description="tokens it takes in at most")
+    tools: bool = Field(default=False, description="whether it can call tools; then it chooses what to look up")
 
 
 class ModelSettings(Section):
@@ -299,6 +300,10 @@ class ChatSettings(Section):
     questions_per_minute: int = Field(default=30, ge=1, le=10_000, description="how many a person may ask in a minute")
     dollars_per_person_day: Dollars = Field(
         default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"
+    )
+    tools: bool = Field(
+        default=True,
+        description="whether owners, whole documents, comparisons and changes are looked up when asked for",
     )
     judge: bool = Field(
         default=False,

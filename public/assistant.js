@@ -142,7 +142,7 @@
     if (!foot) return;
     const stage = stages.get(id);
     const view = stage ? null : views.get(id);
-    const key = stage ? `stage ${stage}` : view ? "view" : "";
+    const key = stage ? `stage ${stage}` : view ? `view ${view.work?.said || ""}` : "";
     if (foot.dataset.key !== key) {
       foot.dataset.key = key;
       foot.replaceChildren(...(stage ? [el("p", { class: "stage", role: "status" }, stage)] : view ? drawView(id, view) : []));
@@ -167,6 +167,7 @@
         me.words.version.replace("{n}", at + 1).replace("{all}", all.length), step(at + 1, me.words.version_after, "›")));
     }
     if (line.childNodes.length) out.push(line);
+    if (view.work) out.push(drawWork(id, view.work));
     if (view.owner) out.push(...drawOwner(id, view.owner));
     if (view.unsupported?.length) {
       const list = el("ul", { class: "doubts" });
@@ -205,6 +206,20 @@
       return el("details", { class: "ask-owner" }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
     });
   };
+  // Long work: how far it is, asked again and again until it is over. Then the answer stands where it was announced.
+  const drawWork = (id, { state, share, said, show }) => {
+    const over = state === "done" || state === "failed";
+    const bar = over ? "" : el("progress", { max: 100, value: share || null, "aria-label": said });
+    const button = over && awaited.has(id) ? el("button", { type: "button", class: "quiet", onclick: () => location.reload() }, show) : "";
+    if (!over) {
+      awaited.add(id);
+      setTimeout(() => { asked.delete(id); views.delete(id); load(id); }, AGAIN_MS);
+    } else if (awaited.has(id) && !document.querySelector("#chat-input")?.value && !stages.size) {
+      setTimeout(() => location.reload(), 300);
+    }
+    return over && !awaited.has(id) ? "" : el("p", { class: "work", role: "status" }, bar, said, " ", button);
+  };
+  const awaited = new Set();
   const viewOf = (id) => views.get(id) || {};
   const redraw = (id) => {
     const foot = document.querySelector(`#step-${CSS.escape(id)} .answer-foot`);

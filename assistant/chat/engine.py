@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import cache, decide, evidence, guard, recall, rewrite, route, summary, verify
-from assistant.chat.cite import CitationFilter, cited_in
+from assistant.chat import cache, decide, evidence, guard, lookups, recall, rewrite, route, summary, tools, verify
+from assistant.chat.cite import CitationFilter, cited_in, without_citations
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
 from assistant.chat.receipt import Record
@@ -33,13 +33,15 @@ from assistant.domain import (
     Final,
     Level,
     Nearest,
+    Passage,
     Restart,
     Stage,
+    ToolUse,
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery
-from assistant.memory import threads
+from assistant.memory import threads, work
 from assistant.settings import Settings
 from assistant.texts import say
 
@@ -62,6 +64,24 @@ class Services:
     owner: str
     calibration: decide.Calibration = decide.SHIPPED
     cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
+
+
+def citations(text: str, passages: Sequence[Passage]) -> tuple[list[int], tuple[Citation, ...]]:
+    """The numbers that an answer cites, and what each stands for."""
+    numbers = [n for n in cited_in(text) if 1 <= n <= len(passages)]
+    return numbers, tuple(
+        Citation(
+            n=n,
+            document=p.document,
+            title=p.title,
+            place=p.place.label(),
+            quote=p.text,
+            passage=p.id,
+            document_id=p.document_id,
+        )
+        for n in numbers
+        for p in [passages[n - 1]]
+    )
 
 
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
@@ -125,12 +145,19 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(reply)
             yield Delta(text=reply)
             return
+        looked = await self._look_up(question, record)
+        if looked.later is not None or (looked.results and looked.by == "rules"):
+            self._found = found = self._told(looked, record, shown)
+            yield Delta(text=shown[0])
+            await self._verify(shown[0], found, record)
+            return
         context = await self._recall(question_id, record)
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
-        asked_alone = not (beside or search.before or context.window or context.notes or context.earlier)
+        leaning = beside or search.before or context.window or context.notes or context.earlier
+        asked_alone = not (leaning or looked.results)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
             shown.append(self._again(given, record))
@@ -138,6 +165,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return
         self._found = found = await self._retrieve(search, record)
         self._decide(found, record)
+        if looked.results:
+            self._found = found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
             shown.append(self._decline(found))
             yield Delta(text=shown[0])
@@ -171,6 +200,61 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if (note := recall.wanted(question)) is not None:
             return await recall.keep(self._s.db, self._asker, note, self._language)
         return route.small_talk(question, self._language, self._s.settings.company)
+
+    def _desk(self) -> tools.Desk:
+        s = self._s
+        return tools.Desk(s.db, s.knowledge, self._asker, self._language, s.models, s.prompts)
+
+    async def _look_up(self, question: str, record: Record) -> tools.LookedUp:
+        """What the person's own words ask to be looked up; no document has been read yet that could ask for more."""
+        if not self._s.settings.chat.tools or not lookups.hinted(question):
+            return tools.LookedUp()
+        with record.step("tools") as notes:
+            desk, call = self._desk(), Call("tools", record.began + self._s.settings.models.turn_s)
+            quoting = self._s.models.calls_tools() and (await self._route())[1]
+            found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
+            record.attempts.extend([*call.attempts, *desk.attempts])
+            if call.attempts:
+                record.prompts.append(self._s.prompts["tools"].use)
+            if found.later is not None and not await self._begin_work(found.later, record):
+                found = await tools.at_once(desk, lookups.TOOLS, found)
+            record.tools.extend(found.uses)
+            notes.append(", ".join(f"{u.name}: {u.outcome}" for u in found.uses) or "none")
+        return found
+
+    async def _begin_work(self, chosen: tools.Chosen, record: Record) -> bool:
+        """Leave a long call to the jobs. False where it has to be done at once."""
+        begun = await work.begin(
+            self._s.db,
+            self._asker,
+            self._thread_id,
+            record.answer_id,
+            chosen.name,
+            chosen.arguments,
+            chosen.by,
+            self._language,
+        )
+        if begun:
+            arguments = tools.shown(chosen.arguments)
+            record.tools.append(ToolUse(name=chosen.name, arguments=arguments, by=chosen.by, outcome="started"))
+        return begun
+
+    def _told(self, looked: tools.LookedUp, record: Record, shown: list[str]) -> Found:
+        """Say what was looked up, or that it takes a while. Returns what that rests on."""
+        record.decision = Decision(level=Level.ANSWERED, score=1, reason="looked up")
+        result = looked.results[0] if looked.later is None else tools.Result(say(self._language, "chat.work_begun"))
+        record.release, record.passages = result.release, result.passages
+        shown.append(result.text)
+        return Found(result.passages, result.release or 0)
+
+    @staticmethod
+    def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
+        """What a model had looked up, before what the search found."""
+        known = {p.id: p for r in looked.results for p in r.passages}
+        record.passages = (*known.values(), *(p for p in found.passages if p.id not in known))
+        record.decision = record.decision.model_copy(update={"level": Level.ANSWERED, "reason": "looked up"})
+        record.looked_up = "\n\n".join(without_citations(r.text) for r in looked.results)
+        return replace(found, passages=tuple(record.passages))
 
     async def _recall(self, question_id: str, record: Record) -> recall.Context:
         with record.step("recall") as notes:
@@ -321,7 +405,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes=context.notes,
             earlier=context.earlier,
         )
-        messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
+        messages = [rendered[0], *self._earlier(context.window), *evidence.looked_up(record.looked_up), *rendered[1:]]
         before = [why] if why else []
         record.said = bool(why)
         if record.decision.level is Level.WEAK:
@@ -421,26 +505,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:
         if text:
             record.shown()
-        numbers = [n for n in cited_in(text) if 1 <= n <= len(record.passages)]
+        numbers, quotes = citations(text, record.passages)
         declined = record.decision.level is Level.DECLINED
         answer = Answer(
             id=record.answer_id,
             thread=self._thread_id,
             text=text,
             abstained=declined,
-            citations=tuple(
-                Citation(
-                    n=n,
-                    document=p.document,
-                    title=p.title,
-                    place=p.place.label(),
-                    quote=p.text,
-                    passage=p.id,
-                    document_id=p.document_id,
-                )
-                for n in numbers
-                for p in [record.passages[n - 1]]
-            ),
+            citations=quotes,
             nearest=self._nearest(found) if declined else (),
             receipt=record.receipt(numbers, outcome),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from assistant.chat import route
+from assistant.chat import route, tools
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.receipt import Record
 from assistant.domain import Answer, Receipt
@@ -19,6 +19,9 @@ class ReplayEngine(KnowledgeChatEngine):
 
     async def _store(self, answer: Answer, record: Record) -> None:
         """Nothing is kept."""
+
+    async def _begin_work(self, chosen: tools.Chosen, record: Record) -> bool:
+        return False  # a replay waits for what a person is told later
 
     async def _without_search(self, question: str) -> str | None:
         # What was to be remembered was remembered then.

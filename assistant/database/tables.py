@@ -181,6 +181,32 @@ class OwnerQuestion(SQLModel, table=True):
     replied_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
+class WorkRow(SQLModel, table=True):
+    """Long work that an answer waits for, under its id. `state`: waiting, running, done or failed.
+
+    `kept` is what need not be done again when the process that does it is gone.
+    """
+
+    __tablename__ = "work"
+
+    id: str = Field(primary_key=True, foreign_key="message.id")
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    chosen_by: str = "rules"
+    language: str = "en"
+    state: str = Field(default="waiting", index=True)
+    done: int = 0
+    total: int = 0
+    kept: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    owner: str = ""
+    tries: int = 0
+    beat_at: datetime = Field(default_factory=now, sa_column=_moment())
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
 class UsageRow(SQLModel, table=True):
     """The ledger: one row for every model, embedding and rerank call, failed ones too. Money in nano-dollars."""
 

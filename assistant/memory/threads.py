@@ -24,6 +24,7 @@ from assistant.database.tables import (
     SummaryRow,
     Thread,
     UsageRow,
+    WorkRow,
 )
 from assistant.database.words import kept
 from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
@@ -265,6 +266,7 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         )
         await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
+        await session.exec(sql_delete(WorkRow).where(col(WorkRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(OwnerQuestion).where(col(OwnerQuestion.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
@@ -411,6 +413,37 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
         await session.exec(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
 
 
+async def replace_answer(db: Database, asker: Asker, answer: Answer, attempts: Sequence[Attempt]) -> None:
+    """Put what long work found in the place of the answer that announced it, with its receipt, all or nothing."""
+    async with db.write() as session:
+        message = await _own_answer(session, asker, answer.id)
+        row = await session.get(ReceiptRow, answer.id)
+        if row is None:
+            raise _missing()
+        message.text, message.words = answer.text, kept(answer.text)
+        row.body = answer.receipt.model_dump(mode="json")
+        row.release_id, row.level = answer.receipt.release, answer.receipt.decision.level
+        session.add_all([message, row])
+        for attempt in attempts:
+            session.add(_ledger(attempt, answer.receipt, asker.person_id))
+        session.add(OutboxRow(kind="trace", subject=answer.id))
+
+
+async def fail_answer(db: Database, asker: Asker, answer_id: str, text: str) -> None:
+    """Say in an answer that the work it announced came to nothing; it can be asked again."""
+    async with db.write() as session:
+        message = await _own_answer(session, asker, answer_id)
+        message.text, message.words, message.state = text, kept(text), "failed"
+        session.add(message)
+
+
+async def _own_answer(session: AsyncSession, asker: Asker, answer_id: str) -> Message:
+    found = (await session.exec(select(Message).where(Message.id == answer_id, Message.role == "assistant"))).first()
+    await own(session, asker, found.thread_id if found else "", hold=True)
+    assert found is not None
+    return found
+
+
 async def charge(db: Database, asker: Asker, receipt: Receipt, attempts: Sequence[Attempt]) -> None:
     """Put model calls into the ledger that were made for a turn after its end."""
     async with db.write() as session:
@@ -480,7 +513,8 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
 
 
 def _documents(row: ReceiptRow) -> frozenset[int]:
-    return frozenset(int(p["document_id"]) for p in row.body.get("passages", []))
+    passages = (int(p["document_id"]) for p in row.body.get("passages", []))
+    return frozenset(passages) | {int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])}
 
 
 @dataclass

@@ -15,7 +15,7 @@ from assistant.chat.facts import plain
 from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Level, Receipt, Verdict
 from assistant.errors import NotFoundError
-from assistant.memory import threads
+from assistant.memory import threads, work
 from assistant.memory.questions import waiting as questions_for
 from assistant.texts import say, section
 from assistant.web import house, in_words
@@ -103,6 +103,10 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         for p in stored.passages
         if p.cited
     ]
+    if (waits := await work.of_answer(house.parts().db, asker, answer_id)) is not None:
+        share = round(100 * waits.done / waits.total) if waits.total else 0
+        said = say(language, f"web.work_{waits.state}", share=share)
+        view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
     view["line"] = in_words.line(stored, language)
     view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
     if stored.decision.level is Level.DECLINED:

@@ -1,4 +1,4 @@
-"""Questions to the owners of documents."""
+"""Questions to the owners of documents; long work that answers wait for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,33 @@ def upgrade() -> None:
     op.create_index(op.f("ix_owner_question_answer_id"), "owner_question", ["answer_id"], unique=True)
     for name in ("thread_id", "person_id", "owner_id"):
         op.create_index(op.f(f"ix_owner_question_{name}"), "owner_question", [name])
+    op.create_table(
+        "work",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("tool", sa.String(), nullable=False),
+        sa.Column("arguments", sa.JSON(), nullable=False),
+        sa.Column("chosen_by", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.JSON(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("beat_at", tables.Moment(), nullable=False),
+        sa.Column("created_at", tables.Moment(), nullable=False),
+        sa.Column("finished_at", tables.Moment(), nullable=True),
+        sa.ForeignKeyConstraint(["id"], ["message.id"]),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"]),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    for name in ("thread_id", "person_id", "state"):
+        op.create_index(op.f(f"ix_work_{name}"), "work", [name])
 
 
 def downgrade() -> None:
+    op.drop_table("work")
     op.drop_table("owner_question")
