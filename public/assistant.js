@@ -51,9 +51,9 @@
       me.waiting ? el("span", { class: "waiting" }, String(me.waiting)) : null));
   };
 
-  const post = async (address, body) => {
-    const headers = { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}) };
-    const answer = await fetch(address, { method: "POST", headers, body: body && JSON.stringify(body) });
+  const post = async (address, sent) => {
+    const headers = { Accept: "application/json", ...(sent ? { "Content-Type": "application/json" } : {}) };
+    const answer = await fetch(address, { method: "POST", headers, body: sent && JSON.stringify(sent) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(body.detail || "");
     return body;
@@ -179,7 +179,7 @@
       for (const [name, value, figure] of view.receipt) {
         rows.append(el("div", {}, el("dt", {}, name), el("dd", {}, value), figure ? el("dd", { class: "figure" }, figure) : null));
       }
-      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows));
+      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
     }
     return out;
   };
@@ -209,7 +209,7 @@
   // Long work: how far it is, asked again and again until it is over. Then the answer stands where it was announced.
   const drawWork = (id, { state, share, said, show }) => {
     const over = state === "done" || state === "failed";
-    const bar = over ? "" : el("progress", { max: 100, value: share || null, "aria-label": said });
+    const bar = over ? "" : el("progress", { max: 100, value: String(share), "aria-label": said });
     const button = over && awaited.has(id) ? el("button", { type: "button", class: "quiet", onclick: () => location.reload() }, show) : "";
     if (!over) {
       awaited.add(id);

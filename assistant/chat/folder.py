@@ -75,6 +75,8 @@ async def _of_one(desk: Desk, passages: Sequence[Passage]) -> str:
 def _quotation(passages: Sequence[Passage]) -> str:
     """The sentences that say most of what the document speaks of again and again, in their order."""
     said = sentences(passages)[:LOOKED_AT]
+    # A row of a table or a heading says little alone.
+    said = [s for s in said if s.text.endswith((".", "!", "?")) and "|" not in s.text] or said
     often = Counter(w for s in said for w in s.words)
     weights = {s.text: sum(often[w] for w in s.words if often[w] > 1) / (len(s.words) + 8) for s in said}
     best = sorted(sorted(said, key=lambda s: -weights[s.text])[:QUOTED], key=said.index)

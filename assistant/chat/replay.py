@@ -30,6 +30,9 @@ class ReplayEngine(KnowledgeChatEngine):
 
 def compared(then_text: str, then: Receipt, now_text: str, now: Receipt) -> dict[str, Any]:
     """What differs between an answer and its replay; `diff` is empty where the texts are the same."""
+    if then.cache == "hit":
+        # Its first line said how long ago it had been given; the answer itself begins behind it.
+        then_text = then_text.partition("\n\n")[2]
     before, after = {p.passage for p in then.passages}, {p.passage for p in now.passages}
     return {
         "same": then_text == now_text,

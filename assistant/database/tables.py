@@ -207,6 +207,18 @@ class WorkRow(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
+class StepFigure(SQLModel, table=True):
+    """How long a step of an answer takes, in milliseconds, of the newest receipts."""
+
+    __tablename__ = "step_figure"
+
+    name: str = Field(primary_key=True)
+    count: int
+    p50: float
+    p95: float
+    measured_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
 class UsageRow(SQLModel, table=True):
     """The ledger: one row for every model, embedding and rerank call, failed ones too. Money in nano-dollars."""
 

@@ -53,6 +53,10 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
         parts.append({"text": f"{say(language, key, n=cited)} · {took}", "tone": "plain"})
     else:
         parts.append({"text": took, "tone": "plain"})
+    if receipt.passages or receipt.attempts:
+        # How sure, and what it cost.
+        parts.append({"text": say(language, f"web.sure_{receipt.decision.level}"), "tone": "plain"})
+        parts.append({"text": money(language, receipt.cost_nano) if receipt.cost_nano else "$0", "tone": "plain"})
     return parts
 
 

@@ -35,7 +35,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
-    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit")
+    talk = ("whole_receipt", "me", "me_short", "again", "version", "version_before", "version_after", "edit")
     names = (
         "sidebar",
         "search",
@@ -109,6 +109,8 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
     view["line"] = in_words.line(stored, language)
     view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
+    if asker.is_admin:
+        view["whole"] = f"/admin/receipts/{answer_id}"
     if stored.decision.level is Level.DECLINED:
         view["owner"] = await questions.under(asker, answer_id, await _question(message))
     shown_as = house.parts().settings.chat.unsupported

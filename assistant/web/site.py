@@ -33,7 +33,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit.utils import mount_chainlit
 
     from assistant.web import api, ratings, sockets
-    from assistant.web.admin import index_routes
+    from assistant.web.admin import index_routes, receipts
     from assistant.web.admin import routes as admin
     from assistant.web.me import questions
     from assistant.web.me import routes as me
@@ -45,6 +45,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(api.router)
     app.include_router(admin.router)
     app.include_router(index_routes.router)
+    app.include_router(receipts.router)
     app.include_router(me.router)
     app.include_router(questions.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)

@@ -47,7 +47,10 @@ async def under(asker: Asker, answer_id: str, question: str) -> dict[str, Any]:
     if (sent := await questions.of_answer(db, asker, answer_id)) is not None:
         return {"sent": _told(language, sent)}
     offers = []
+    company = house.parts().settings.company.strip().lower()
     for near in await _offered(asker, answer_id):
+        if near.owner.strip().lower() == company:
+            continue  # what writes a file often names the company where its owner should stand
         owner = await people.named_in(db, near.owner)
         name = (owner.name or owner.email) if owner else near.owner
         more = "web.ask_owner_more" if owner else "web.ask_owner_admins"

@@ -1,4 +1,4 @@
-"""Questions to the owners of documents; long work that answers wait for."""
+"""Questions to the owners of documents; long work that answers wait for; how long steps take."""
 
 from __future__ import annotations
 
@@ -62,8 +62,18 @@ def upgrade() -> None:
     )
     for name in ("thread_id", "person_id", "state"):
         op.create_index(op.f(f"ix_work_{name}"), "work", [name])
+    op.create_table(
+        "step_figure",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("p50", sa.Float(), nullable=False),
+        sa.Column("p95", sa.Float(), nullable=False),
+        sa.Column("measured_at", tables.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("step_figure")
     op.drop_table("work")
     op.drop_table("owner_question")
