@@ -393,6 +393,9 @@ class WebSettings(Section):
         default=["127.0.0.1"], description="the proxies whose headers are believed, as addresses or networks"
     )
     oidc: OidcSettings = Field(default=OidcSettings(), description="single sign-on")
+    metrics_key_env: Variable = Field(
+        default="", description="environment variable with the key for /metrics; empty: it is for this machine alone"
+    )
     session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
 
     @model_validator(mode="after")

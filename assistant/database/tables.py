@@ -57,6 +57,9 @@ class Person(SQLModel, table=True):
     password_hash: str = ""
     groups: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     active: bool = True
+    language: str = Field(
+        default="", description="chosen by the person; empty: the browser says", sa_column_kwargs={"server_default": ""}
+    )
     # Session tokens issued before this moment are void: sign-out and removal revoke by it.
     tokens_after: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     created_at: datetime = Field(default_factory=now, sa_column=_moment())

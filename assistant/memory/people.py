@@ -18,6 +18,7 @@ from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Person
 from assistant.domain import EVERYONE, Asker, now
 from assistant.errors import InputError, NotFoundError
+from assistant.texts import LANGUAGES
 
 MIN_PASSWORD = 10
 _hasher = PasswordHasher()
@@ -151,6 +152,13 @@ async def set_password(db: Database, email: str, password: str) -> None:
 async def set_groups(db: Database, email: str, groups: Iterable[str]) -> Person:
     """Replace the groups; it holds from the next question."""
     return await _change(db, email, groups=_clean_groups(groups))
+
+
+async def set_language(db: Database, email: str, language: str) -> None:
+    """The language that a person reads us in; empty: whichever the browser names."""
+    if language not in {"", *LANGUAGES}:
+        raise InputError("That is no language of ours.", f"Choose one of: {', '.join(LANGUAGES)}.")
+    await _change(db, email, language=language)
 
 
 async def set_active(db: Database, email: str, active: bool) -> None:

@@ -31,6 +31,9 @@ API: dict[tuple[str, str], Gate] = {
     ("DELETE", DOCUMENTS): Gate.KEY,
 }
 
+# Figures for Prometheus: this machine alone, or a key.
+METRICS = {("GET", "/metrics"): Gate.KEY}
+
 # In Chainlit's own order: the first match decides.
 ROUTES: dict[tuple[str, str], Gate] = {
     # Documentation of the framework; its pages load scripts from elsewhere.
@@ -105,6 +108,7 @@ OWN: dict[tuple[str, str], Gate] = {
     ("POST", "/me/memory"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}/delete"): Gate.SIGNED_IN,
+    ("POST", "/me/language"): Gate.SIGNED_IN,
     ("GET", "/me/questions"): Gate.SIGNED_IN,
     ("POST", "/me/questions/{question_id}"): Gate.SIGNED_IN,
     ("GET", "/shared/{key}"): Gate.SIGNED_IN,

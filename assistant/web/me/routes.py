@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from assistant.domain import Asker
 from assistant.errors import AssistantError, InputError, LimitError, NotFoundError
-from assistant.memory import recall, sharing, threads
+from assistant.memory import people, recall, sharing, threads
 from assistant.texts import say
 from assistant.web import house
 from assistant.web.data_layer import cursor_of, delete_talk, from_cursor
@@ -61,7 +61,9 @@ async def show_talks(request: Request, asker: SignedIn, q: Query200 = "") -> Res
     """One's own conversations, the pinned ones first, and those that can still be brought back."""
     deleted = await threads.list_of(house.parts().db, asker, first=PINNED, deleted=True)
     listed = await _listed(request, asker, q, "")
-    return page(request, asker, "talks.html", deleted=deleted, undo=threads.UNDO_MINUTES, **listed)
+    visitor = present().person
+    chosen = visitor.language if visitor else ""
+    return page(request, asker, "talks.html", deleted=deleted, undo=threads.UNDO_MINUTES, chosen=chosen, **listed)
 
 
 @router.get("/me/list")
@@ -147,6 +149,13 @@ async def export_markdown(thread_id: str, asker: SignedIn) -> Response:
 def _saved_as(title: str, suffix: str) -> dict[str, str]:
     name = re.sub(r"[^\w -]+", "", title).strip()[:60] or "conversation"
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{suffix}')}"}
+
+
+@router.post("/me/language")
+async def choose_language(asker: SignedIn, language: Annotated[str, Form(max_length=8)] = "") -> Response:
+    """Read everything in this language from now on, or in the browser's."""
+    await people.set_language(house.parts().db, asker.email, language)
+    return RedirectResponse("/me", status_code=303)
 
 
 # Versions of an answer

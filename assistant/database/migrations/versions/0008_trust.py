@@ -1,4 +1,4 @@
-"""Questions to the owners of documents; long work that answers wait for; how long steps take."""
+"""Questions to the owners of documents; long work that answers wait for; how long steps take; languages of people."""
 
 from __future__ import annotations
 
@@ -71,9 +71,12 @@ def upgrade() -> None:
         sa.Column("measured_at", tables.Moment(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.add_column("person", sa.Column("language", sa.String(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("person") as table:
+        table.drop_column("language")
     op.drop_table("step_figure")
     op.drop_table("work")
     op.drop_table("owner_question")
