@@ -48,6 +48,8 @@ from assistant.texts import say
 Outcome = Literal["complete", "stopped", "interrupted", "failed"]
 # How often a growing answer is kept: a cut loses at most this many seconds of text.
 KEEP_EVERY_S = 0.5
+# A search for a talk whose project chose documents goes so much deeper, so that they are among what it finds.
+DEEPER = 3
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.answer: Answer | None = None
         self._stored = False
         self._found: Found | None = None
+        # The documents that the talk's project chose.
+        self._chosen: frozenset[int] = frozenset()
 
     async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -152,11 +156,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             await self._verify(shown[0], found, record)
             return
         context = await self._recall(question_id, record)
+        self._chosen = context.chosen
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
-        leaning = beside or search.before or context.window or context.notes or context.earlier
+        leaning = beside or search.before or context.window or context.notes or context.earlier or context.chosen
         asked_alone = not (leaning or looked.results)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
@@ -165,6 +170,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return
         self._found = found = await self._retrieve(search, record)
         self._decide(found, record)
+        if self._chosen:
+            self._found = found = self._lifted(found, record)
         if looked.results:
             self._found = found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
@@ -246,6 +253,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.release, record.passages = result.release, result.passages
         shown.append(result.text)
         return Found(result.passages, result.release or 0)
+
+    def _lifted(self, found: Found, record: Record) -> Found:
+        """What stands in documents of the talk's project comes first; then what stands elsewhere, if there is room."""
+        passages = sorted(found.passages, key=lambda p: p.document_id not in self._chosen)
+        record.passages = tuple(passages[: self._s.settings.chat.passages])
+        return replace(found, passages=tuple(record.passages))
 
     @staticmethod
     def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
@@ -343,7 +356,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _retrieve(self, search: rewrite.Search, record: Record) -> Found:
         with record.step("retrieve") as notes:
             try:
-                retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
+                depth = DEEPER if self._chosen else 1
+                retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages * depth)
                 await retriever.aretrieve(ThreadQuery(search.text, before=search.before))
                 found = retriever.found
             except ReleaseError as error:

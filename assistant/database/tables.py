@@ -65,6 +65,20 @@ class Person(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 
+class ProjectRow(SQLModel, table=True):
+    """Talks of one person under instructions and documents of their own choosing."""
+
+    __tablename__ = "project"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    name: str
+    instructions: str = Field(default="", sa_column=Column(Text, nullable=False))
+    documents: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
 class Thread(SQLModel, table=True):
     """A talk of one person."""
 
@@ -85,6 +99,8 @@ class Thread(SQLModel, table=True):
     # Hidden from then on, and erased a while later: until then it can be brought back.
     deleted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, index=True))
     share_key: str | None = Field(default=None, unique=True, index=True, description="opens it to colleagues")
+    # No foreign key: SQLite would have to copy every talk to add one.
+    project_id: str | None = Field(default=None, index=True)
 
 
 class Message(SQLModel, table=True):

@@ -35,7 +35,7 @@ def build(settings: Settings) -> ASGIApp:
     from assistant.web import api, metrics, ratings, sockets
     from assistant.web.admin import index_routes, receipts
     from assistant.web.admin import routes as admin
-    from assistant.web.me import questions
+    from assistant.web.me import projects, questions
     from assistant.web.me import routes as me
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -49,6 +49,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(receipts.router)
     app.include_router(me.router)
     app.include_router(questions.router)
+    app.include_router(projects.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
     app.mount("/public", StaticFiles(directory=PROJECT / "public"))

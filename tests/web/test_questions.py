@@ -62,3 +62,28 @@ async def test_only_a_declined_answer_of_ones_own_and_a_document_that_it_named(
     assert (await ada.post(address, json={"document": 1, "text": ""})).status_code == 400
     assert (await ada.post(address, json=body, headers={"Origin": "https://evil.example"})).status_code == 403
     await declined.close()
+
+
+async def test_projects_are_made_filled_and_given_talks(
+    chat: Chat, ada: httpx.AsyncClient, fin: httpx.AsyncClient
+) -> None:
+    await chat.ask("days?")
+    assert (await ada.post("/me/projects", data={"name": ""})).status_code == 400
+    await ada.post("/me/projects", data={"name": "<b>Audit</b>", "instructions": "Be short."})
+    page = (await ada.get("/me/projects")).text
+    assert "&lt;b&gt;Audit" in page
+    number = page.split('id="project-')[1].split('"')[0]
+    found = (await ada.get("/me/projects", params={"of": number, "q": "leave policy"})).text
+    assert 'name="add" value="1"' in found
+    assert "Pay bands" not in (await ada.get("/me/projects", params={"of": number, "q": "pay bands"})).text
+    await ada.post(f"/me/projects/{number}/documents", data={"add": "1"})
+    await ada.post(f"/me/projects/{number}/documents", data={"add": "2"})  # finance only
+    page = (await ada.get("/me/projects")).text
+    assert 'name="drop" value="1"' in page
+    assert 'name="drop" value="2"' not in page
+    assert (await fin.post(f"/me/projects/{number}/delete")).status_code == 404
+    await ada.post(f"/me/threads/{chat.thread}/project", data={"project": number})
+    assert "1 conversations" in (await ada.get("/me/projects")).text
+    assert (await fin.post(f"/me/threads/{chat.thread}/project", data={"project": number})).status_code == 404
+    await ada.post(f"/me/projects/{number}/delete")
+    assert number not in (await ada.get("/me/projects")).text

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from assistant.domain import Asker
 from assistant.errors import AssistantError, InputError, LimitError, NotFoundError
-from assistant.memory import people, recall, sharing, threads
+from assistant.memory import people, projects, recall, sharing, threads
 from assistant.texts import say
 from assistant.web import house
 from assistant.web.data_layer import cursor_of, delete_talk, from_cursor
@@ -48,6 +48,7 @@ async def _listed(request: Request, asker: Asker, q: str, after: str) -> dict[st
     db, q = house.parts().db, q.strip()
     found = await threads.list_of(db, asker, first=PAGE + 1, before=from_cursor(after), search=q, pinned=False)
     return {
+        "projects": [row for row, _ in await projects.list_of(db, asker)],
         "q": q,
         "pinned": [] if after else await threads.list_of(db, asker, first=PINNED, search=q, pinned=True),
         "talks": found[:PAGE],
@@ -76,7 +77,8 @@ async def _row(request: Request, asker: Asker, thread_id: str) -> Response:
     if not request.headers.get("hx-request"):
         return RedirectResponse("/me", status_code=303)
     talk = await threads.of(house.parts().db, asker, thread_id)
-    return page(request, asker, "_talk.html", talk=talk, origin=_origin(request), open=True)
+    mine = [row for row, _ in await projects.list_of(house.parts().db, asker)]
+    return page(request, asker, "_talk.html", talk=talk, projects=mine, origin=_origin(request), open=True)
 
 
 @router.post("/me/threads/{thread_id}/rename")

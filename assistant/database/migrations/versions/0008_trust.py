@@ -1,4 +1,4 @@
-"""Questions to the owners of documents; long work that answers wait for; how long steps take; languages of people."""
+"""Questions to owners, long work, projects, languages, how long steps take."""
 
 from __future__ import annotations
 
@@ -71,10 +71,29 @@ def upgrade() -> None:
         sa.Column("measured_at", tables.Moment(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "project",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("instructions", sa.Text(), nullable=False),
+        sa.Column("documents", sa.JSON(), nullable=False),
+        sa.Column("created_at", tables.Moment(), nullable=False),
+        sa.Column("updated_at", tables.Moment(), nullable=False),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_project_person_id"), "project", ["person_id"])
+    op.add_column("thread", sa.Column("project_id", sa.String(), nullable=True))
+    op.create_index(op.f("ix_thread_project_id"), "thread", ["project_id"])
     op.add_column("person", sa.Column("language", sa.String(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_thread_project_id"), table_name="thread")
+    with op.batch_alter_table("thread") as table:
+        table.drop_column("project_id")
+    op.drop_table("project")
     with op.batch_alter_table("person") as table:
         table.drop_column("language")
     op.drop_table("step_figure")
