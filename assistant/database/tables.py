@@ -438,6 +438,16 @@ class RunRow(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
+class SignInTry(SQLModel, table=True):
+    """A sign-in that failed, or is being checked. `key` is the hash of an account or of an address."""
+
+    __tablename__ = "sign_in_try"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    key: str = Field(index=True)
+    at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+
+
 class LeaseRow(SQLModel, table=True):
     """Something that one process holds until a moment, and renews while it lives."""
 

@@ -1,4 +1,4 @@
-"""Questions to owners, long work, projects, languages, how long steps take."""
+"""Questions to owners, long work, projects, languages, failed sign-ins, how long steps take."""
 
 from __future__ import annotations
 
@@ -86,6 +86,15 @@ def upgrade() -> None:
     op.create_index(op.f("ix_project_person_id"), "project", ["person_id"])
     op.add_column("thread", sa.Column("project_id", sa.String(), nullable=True))
     op.create_index(op.f("ix_thread_project_id"), "thread", ["project_id"])
+    op.create_table(
+        "sign_in_try",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("at", tables.Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    for name in ("key", "at"):
+        op.create_index(op.f(f"ix_sign_in_try_{name}"), "sign_in_try", [name])
     op.add_column("person", sa.Column("language", sa.String(), nullable=False, server_default=""))
 
 
@@ -94,6 +103,7 @@ def downgrade() -> None:
     with op.batch_alter_table("thread") as table:
         table.drop_column("project_id")
     op.drop_table("project")
+    op.drop_table("sign_in_try")
     with op.batch_alter_table("person") as table:
         table.drop_column("language")
     op.drop_table("step_figure")
