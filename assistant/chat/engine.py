@@ -118,6 +118,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             with record.step("open"):
                 await self._open(text, question_id, answer_id, beside)
             question = self._guard(text, record)
+            await self._limit()
             async for event in self._reply(question, question_id, beside, record, shown):
                 yield event
             outcome = "complete"
@@ -201,6 +202,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             self._s.rate.take(self._asker.person_id, self._language)
             guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
+
+    async def _limit(self) -> None:
+        """What the person asks of other processes counts as well. SQL is asked only about who asks fast here."""
+        if self._s.rate.fast(self._asker.person_id):
+            count = await threads.asked_within(self._s.db, self._asker, 60)
+            self._s.rate.check(count, self._language)
 
     async def _without_search(self, question: str) -> str | None:
         """The reply to what is no question for the documents: something to remember, or small talk."""

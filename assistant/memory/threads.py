@@ -574,6 +574,21 @@ async def answered(db: Database, receipt_id: str) -> Answered:
     return Answered(row.person_id, row.thread_id, question.id, question.text, answer.text, receipt)
 
 
+async def asked_within(db: Database, asker: Asker, seconds: float) -> int:
+    """How many questions a person asked in the last seconds, whichever process they came to."""
+    since = now() - timedelta(seconds=seconds)
+    statement = (
+        select(func.count())
+        .select_from(Message)
+        .join(Thread, col(Thread.id) == col(Message.thread_id))
+        # A talk was changed when its last question came: the others need not be looked through.
+        .where(Thread.person_id == asker.person_id, col(Thread.updated_at) >= since)
+        .where(Message.role == "user", col(Message.created_at) >= since)
+    )
+    async with db.read() as session:
+        return int((await session.exec(statement)).one())
+
+
 async def spent_today(db: Database, person_id: str) -> int:
     """What a person's turns have cost since midnight UTC, in nano-dollars."""
     async with db.read() as session:
