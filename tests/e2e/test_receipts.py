@@ -85,3 +85,34 @@ def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, s
     asker.page.locator("details.receipt summary").last.click()
     expect(asker.page.locator("details.receipt")).to_contain_text("a folder summarised")
     asker.leave()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_project_is_made_by_keyboard_and_a_language_chosen(browser: Browser, server: Server, scheme: str) -> None:
+    asker = Person(browser, server, ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    asker.ask("How many days of holiday do we get?")
+    asker.page.goto(f"{server.base}/me/projects")
+    name = f"Audit {scheme}"
+    asker.page.locator("#new-name").fill(name)
+    asker.page.locator("#new-instructions").fill("Answer in one line.")
+    asker.page.get_by_role("button", name="New project").press("Enter")
+    card = asker.page.locator("article", has=asker.page.get_by_text(name, exact=True))
+    card.get_by_placeholder("Find a document by its title").fill("leave policy")
+    asker.page.keyboard.press("Enter")
+    card.get_by_role("button", name="Add").first.press("Enter")
+    expect(card.get_by_role("button", name="Take out")).to_be_visible()
+    assert fits(asker.page)
+    assert serious(asker.page) == []
+    asker.page.goto(f"{server.base}/me")
+    asker.page.locator("article details summary").first.click()
+    asker.page.get_by_label("Project of “How many days").first.select_option(name)
+    asker.page.get_by_role("button", name="Put there").first.click()
+    expect(asker.page.locator("article .tag").first).to_have_text(name)
+    asker.page.get_by_label("Your language").select_option("de")
+    asker.page.get_by_role("button", name="Save", exact=True).click()
+    expect(asker.page.get_by_role("heading", name="Ihre Sprache")).to_be_visible()
+    assert fits(asker.page)
+    assert serious(asker.page) == []
+    asker.page.get_by_label("Ihre Sprache").select_option("")
+    asker.page.get_by_role("button", name="Speichern", exact=True).click()
+    asker.leave()
