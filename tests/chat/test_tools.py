@@ -15,6 +15,7 @@ from assistant.memory import people, threads
 from assistant.settings import Deployment, ModelSettings, Settings
 from tests.chat.conftest import Provider
 from tests.chat.test_engine import Office, db, in_process, index, migrated_file, office
+from tests.security.exits import fetching, leads_out
 
 __all__ = ["db", "in_process", "index", "migrated_file", "office"]
 
@@ -301,3 +302,20 @@ def test_what_two_documents_share_is_only_counted_and_a_sentence_that_passages_s
     assert found.only_first == found.only_second == []
     assert differences.between([], two).only_second != []
     assert differences.between(one, one).changed == []
+
+
+async def test_what_tools_show_of_a_document_leads_nowhere_outside(house: Office) -> None:
+    """A document that holds every form of a link or a picture that fetches, shown whole and compared."""
+    forms = fetching("evil.example")
+    await house.index.sync(
+        {
+            "exits.md": "# Exits\n\n" + "\n\n".join(f"Note {n} says: {f}" for n, f in enumerate(forms)),
+            "harmless.md": "# Harmless\n\nNote 1 says nothing of the kind and does so at some length.\n",
+        }
+    )
+    services = house.services()
+    for question in ("Open Exits", "Compare exits with harmless"):
+        answer, _ = await house.ask(services, question)
+        assert answer.receipt.tools[0].outcome == "ok"
+        assert "Note" in answer.text
+        assert leads_out(answer.text) == [], question
