@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assistant.database.tables import ReleaseRow
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
+    from assistant.memory.threads import Answered
     from assistant.ops.gate import RetrievalGate
 
 ACCOUNTS_FILE = "demo-accounts.json"
@@ -40,6 +41,7 @@ class Parts:
     knowledge: Knowledge
     services: Services | None
     turns: Turns | None
+    embedder: Reader | None = None
 
     async def asker(self, email: str) -> Asker:
         """The person on the command line. Raises `InputError` when none is named."""
@@ -176,7 +178,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
         embedder = _embedder(settings)
         knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
         knowledge.recipe = replace(knowledge.recipe, newest_first=settings.chat.steps.newest_first)
-        built = Parts(settings, db, knowledge, None, None)
+        built = Parts(settings, db, knowledge, None, None, embedder)
         if answering:
             _add_answering(built, embedder)
         try:
@@ -211,9 +213,10 @@ def _add_answering(built: Parts, embedder: Reader) -> None:
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Parts]:
     """What a server runs on: the parts, the release opened, and the jobs of the installation beside them."""
+    from assistant.chat import work as long_work
     from assistant.index import schedule
     from assistant.memory import threads
-    from assistant.ops import alerts, jobs, outbox, runs
+    from assistant.ops import alerts, jobs, latency, outbox, runs
 
     tracer = None
     if settings.trace.host:
@@ -226,13 +229,16 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
         assert built.services is not None
-        db, kept, us = built.db, settings.retention, built.services.owner
+        services = built.services
+        db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
+            jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
             jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
         ]
+        work.append(jobs.Job("long work", long_work.EVERY_S, lambda: long_work.run_next(services)))
         if settings.sources:
             await schedule.plan(db, settings.sources, settings.data / "sources")
             work.append(jobs.Job("due sources", runs.DUE_S, lambda: runs.start_due(settings, db)))
@@ -240,7 +246,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
                 if source.kind == "push":
                     # Something may have been pushed a moment before the process before this one ended.
                     await schedule.soon(db, source.name)
-        if alerts.channels(settings):
+        if alerts.configured(settings):
             work.append(jobs.Job("alerts", alerts.EVERY_S, lambda: alerts.deliver(db, settings)))
         if tracer is not None and tracer.on:
             work.append(jobs.Job("deliveries", outbox.EVERY_S, lambda: outbox.deliver(db, tracer)))
@@ -348,42 +354,77 @@ async def replay(
     The same release, models and prompts are used unless named: `model` is a deployment, or `extract` for quoting.
     Raises `InputError` where the receipt, its release, its person or the model is gone.
     """
-    from assistant.chat.replay import ReplayEngine, compared
-    from assistant.index import release
-    from assistant.index.retrieve import Opened, Pinned
-    from assistant.memory import people, threads
+    own = _replaying(settings, model).model_copy(update={"prompts_dir": prompts_dir or settings.prompts_dir})
+    async with parts(own) as built:
+        return compared(*await _answered_again(built, receipt_id, release_id))
 
+
+async def answer_again(
+    built: Parts, receipt_id: str, *, model: str = "", release_id: int | None = None
+) -> tuple[Answered, Answer]:
+    """As `replay`, with the parts of a running server: what was answered then and what is now."""
+    from assistant.chat import cache, guard
+    from assistant.chat.models import Models
+
+    assert built.services is not None
+    own = _replaying(built.settings, model)
+    services = replace(
+        built.services,
+        settings=own,
+        models=Models(own, built.embedder) if model else built.services.models,
+        cache=cache.AnswerCache(0),
+        # An admin's looking back takes nothing from what the person may ask.
+        rate=guard.RateLimit(own.chat.questions_per_minute),
+    )
+    return await _answered_again(replace(built, services=services), receipt_id, release_id)
+
+
+def compared(past: Answered, now: Answer) -> dict[str, Any]:
+    """What differs between an answer and its replay; see `chat.replay.compared`."""
+    from assistant.chat import replay
+
+    return replay.compared(past.text, past.receipt, now.text, now.receipt)
+
+
+def _replaying(settings: Settings, model: str) -> Settings:
+    """The settings to answer under, where `model` names one of theirs, or `extract`. Raises `InputError`."""
     deployments = settings.models.deployments
     if model:
         deployments = [d for d in deployments if d.name == model]
         if not deployments and model != "extract":
             names = ", ".join(["extract", *(d.name for d in settings.models.deployments)])
             raise InputError(f"There is no model {model}.", f"Name one of: {names}.")
-    own = settings.model_copy(
+    return settings.model_copy(
         update={
-            "prompts_dir": prompts_dir or settings.prompts_dir,
             "models": settings.models.model_copy(update={"deployments": deployments}),
             "chat": settings.chat.model_copy(update={"cache_minutes": 0}),
         }
     )
-    async with parts(own) as built:
-        past = await threads.answered(built.db, receipt_id)
-        person = await people.by_id(built.db, past.person_id)
-        if person is None:
-            raise InputError("The person who asked is gone.", "Ask the question anew: assistant ask.")
-        if (wanted := release_id or past.receipt.release) is not None:
-            store = built.knowledge.store
-            row, table = await release.open_kept(built.db, store, wanted)
-            reader = _embedder(settings)
-            pinned = Pinned(built.db, store, _embedder_of(settings, reader)(row) or reader, Opened(row, table))
-            assert built.services is not None
-            built.services = replace(built.services, knowledge=pinned)
-        assert built.services is not None
-        engine = ReplayEngine(built.services, people.asker_of(person), past.thread_id, past.receipt.language or "en")
-        async for _ in engine.turn(past.question, past.question_id, str(uuid4())):
-            pass
-        assert engine.answer is not None
-        return compared(past.text, past.receipt, engine.answer.text, engine.answer.receipt)
+
+
+async def _answered_again(built: Parts, receipt_id: str, release_id: int | None) -> tuple[Answered, Answer]:
+    from assistant.chat.replay import ReplayEngine
+    from assistant.index import release
+    from assistant.index.retrieve import Opened, Pinned
+    from assistant.memory import people, threads
+
+    assert built.services is not None
+    services = built.services
+    past = await threads.answered(built.db, receipt_id)
+    person = await people.by_id(built.db, past.person_id)
+    if person is None:
+        raise InputError("The person who asked is gone.", "Ask the question anew: assistant ask.")
+    if (wanted := release_id or past.receipt.release) is not None:
+        store = built.knowledge.store
+        row, table = await release.open_kept(built.db, store, wanted)
+        reader = built.embedder or _embedder(built.settings)
+        pinned = Pinned(built.db, store, _embedder_of(built.settings, reader)(row) or reader, Opened(row, table))
+        services = replace(services, knowledge=pinned)
+    engine = ReplayEngine(services, people.asker_of(person), past.thread_id, past.receipt.language or "en")
+    async for _ in engine.turn(past.question, past.question_id, str(uuid4())):
+        pass
+    assert engine.answer is not None
+    return past, engine.answer
 
 
 async def source_states(settings: Settings, db: Database) -> list[dict[str, Any]]:

@@ -165,6 +165,18 @@ class Choice(Plain):
     question: str
 
 
+class ToolUse(Plain):
+    """One call of a tool. `by` says whether rules or a model chose it; `documents` are those that it named or read."""
+
+    name: str
+    arguments: dict[str, str] = {}
+    by: Literal["rules", "model"]
+    outcome: Literal["ok", "empty", "refused", "timeout", "failed", "started"]
+    ms: float = 0
+    cost_nano: int = 0
+    documents: tuple[int, ...] = ()
+
+
 class Receipt(Plain):
     """What one answer took. Published as `docs/receipt.schema.json`; stored with the answer."""
 
@@ -182,6 +194,7 @@ class Receipt(Plain):
     prompts: tuple[PromptUse, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     steps: tuple[StepTime, ...] = ()
+    tools: tuple[ToolUse, ...] = ()
     cache: Literal["off", "miss", "hit"] = "off"
     verification: tuple[SentenceCheck, ...] = ()
     outcome: Literal["complete", "stopped", "interrupted", "failed"] = "complete"

@@ -256,6 +256,7 @@ class Deployment(Section):
     price_out: Dollars = Field(default=0, description="dollars per million tokens received")
     price_cached: Dollars = Field(default=0, description="dollars per million tokens sent that were in its cache")
     context: int = Field(default=32_000, ge=1_000, le=10_000_000, description="tokens it takes in at most")
+    tools: bool = Field(default=False, description="whether it can call tools; then it chooses what to look up")
 
 
 class ModelSettings(Section):
@@ -297,6 +298,25 @@ class StepSettings(Section):
     )
 
 
+Budget = Annotated[int, Field(ge=1, le=3_600_000)]
+
+
+class StepBudgets(Section):
+    """How long each step of an answer should take at most, 95 times in a hundred; shown beside what it took."""
+
+    open: Budget = Field(default=60, description="milliseconds to keep the question")
+    guard: Budget = Field(default=10, description="milliseconds to check the question")
+    recall: Budget = Field(default=60, description="milliseconds to read the talk so far")
+    tools: Budget = Field(default=3_000, description="milliseconds to look something up")
+    rewrite: Budget = Field(default=1_500, description="milliseconds to make a follow-up stand alone")
+    cache: Budget = Field(default=30, description="milliseconds to find an answer given before")
+    retrieve: Budget = Field(default=250, description="milliseconds to search the documents")
+    decide: Budget = Field(default=10, description="milliseconds to decide whether they answer")
+    route: Budget = Field(default=20, description="milliseconds to choose the model")
+    generate: Budget = Field(default=15_000, description="milliseconds to write the answer")
+    verify: Budget = Field(default=400, description="milliseconds to check the answer")
+
+
 class ChatSettings(Section):
     """A question and its answer."""
 
@@ -323,6 +343,10 @@ class ChatSettings(Section):
     dollars_per_person_day: Dollars = Field(
         default=5, description="dollars a person's questions may cost in a day; after that passages are quoted"
     )
+    tools: bool = Field(
+        default=True,
+        description="whether owners, whole documents, comparisons and changes are looked up when asked for",
+    )
     judge: bool = Field(
         default=False,
         description="whether a small model decides where rules leave it open: weak evidence, doubtful statements",
@@ -330,6 +354,7 @@ class ChatSettings(Section):
     unsupported: Literal["mark", "strike", "off"] = Field(
         default="mark", description="how a statement that its source does not carry is shown: underlined, struck, as is"
     )
+    budgets: StepBudgets = StepBudgets()
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
     steps: StepSettings = Field(default=StepSettings(), description="steps of a turn that can be left out")
 
@@ -392,6 +417,9 @@ class WebSettings(Section):
         default=["127.0.0.1"], description="the proxies whose headers are believed, as addresses or networks"
     )
     oidc: OidcSettings = Field(default=OidcSettings(), description="single sign-on")
+    metrics_key_env: Variable = Field(
+        default="", description="environment variable with the key for /metrics; empty: it is for this machine alone"
+    )
     session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
 
     @model_validator(mode="after")

@@ -45,12 +45,15 @@
     const header = document.getElementById("header");
     if (!me || !header || document.getElementById("me-link")) return;
     if (me.admin) header.lastElementChild?.prepend(el("a", { id: "admin-link", href: "/admin" }, me.words.admin));
-    header.lastElementChild?.prepend(el("a", { id: "me-link", href: "/me", "aria-label": me.words.me, title: me.words.me },
-      el("span", { class: "long" }, me.words.me), el("span", { class: "short" }, me.words.me_short)));
+    const named = me.waiting ? `${me.words.me}: ${me.waiting_said}` : me.words.me;
+    header.lastElementChild?.prepend(el("a", { id: "me-link", href: me.waiting ? "/me/questions" : "/me", "aria-label": named, title: named },
+      el("span", { class: "long" }, me.words.me), el("span", { class: "short" }, me.words.me_short),
+      me.waiting ? el("span", { class: "waiting" }, String(me.waiting)) : null));
   };
 
-  const post = async (address) => {
-    const answer = await fetch(address, { method: "POST", headers: { Accept: "application/json" } });
+  const post = async (address, sent) => {
+    const headers = { Accept: "application/json", ...(sent ? { "Content-Type": "application/json" } : {}) };
+    const answer = await fetch(address, { method: "POST", headers, body: sent && JSON.stringify(sent) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(body.detail || "");
     return body;
@@ -139,7 +142,7 @@
     if (!foot) return;
     const stage = stages.get(id);
     const view = stage ? null : views.get(id);
-    const key = stage ? `stage ${stage}` : view ? "view" : "";
+    const key = stage ? `stage ${stage}` : view ? `view ${view.work?.said || ""}` : "";
     if (foot.dataset.key !== key) {
       foot.dataset.key = key;
       foot.replaceChildren(...(stage ? [el("p", { class: "stage", role: "status" }, stage)] : view ? drawView(id, view) : []));
@@ -170,6 +173,8 @@
         onclick: (e) => turnTo(`/api/answers/${encodeURIComponent(id)}/choices/${at + 1}`, e.target) }, label)));
       out.push(box);
     }
+    if (view.work) out.push(drawWork(id, view.work));
+    if (view.owner) out.push(...drawOwner(id, view.owner));
     if (view.unsupported?.length) {
       const list = el("ul", { class: "doubts" });
       for (const { plain, why } of view.unsupported) list.append(el("li", {}, el("q", {}, plain.trim()), why ? ` ${why}.` : ""));
@@ -180,9 +185,52 @@
       for (const [name, value, figure] of view.receipt) {
         rows.append(el("div", {}, el("dt", {}, name), el("dd", {}, value), figure ? el("dd", { class: "figure" }, figure) : null));
       }
-      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows));
+      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
     }
     return out;
+  };
+
+  // A declined answer offers to ask whoever looks after the nearest documents; then it says to whom it went.
+  const drawOwner = (id, { sent, offers = [], question, send }) => {
+    if (sent) {
+      return [el("p", { class: "owner-said" }, sent.sent, " ", sent.said), sent.reply ? el("blockquote", { class: "owner-reply" }, sent.reply) : ""];
+    }
+    return offers.map(({ document: number, ask, more }) => {
+      const words = el("textarea", { rows: 3, maxlength: 2000, "aria-label": ask, "aria-describedby": `owner-${id}-${number}` });
+      words.value = question;
+      const said = el("p", { role: "alert" });
+      const button = el("button", { type: "button", onclick: async () => {
+        button.disabled = true;
+        try {
+          viewOf(id).owner = { sent: await post(`/api/answers/${encodeURIComponent(id)}/owner`, { document: number, text: words.value }) };
+          redraw(id);
+        } catch (error) {
+          button.disabled = false;
+          said.textContent = error.message;
+        }
+      } }, send);
+      return el("details", { class: "ask-owner" }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
+    });
+  };
+  // Long work: how far it is, asked again and again until it is over. Then the answer stands where it was announced.
+  const drawWork = (id, { state, share, said, show }) => {
+    const over = state === "done" || state === "failed";
+    const bar = over ? "" : el("progress", { max: 100, value: String(share), "aria-label": said });
+    const button = over && awaited.has(id) ? el("button", { type: "button", class: "quiet", onclick: () => location.reload() }, show) : "";
+    if (!over) {
+      awaited.add(id);
+      setTimeout(() => { asked.delete(id); views.delete(id); load(id); }, AGAIN_MS);
+    } else if (awaited.has(id) && !document.querySelector("#chat-input")?.value && !stages.size) {
+      setTimeout(() => location.reload(), 300);
+    }
+    return over && !awaited.has(id) ? "" : el("p", { class: "work", role: "status" }, bar, said, " ", button);
+  };
+  const awaited = new Set();
+  const viewOf = (id) => views.get(id) || {};
+  const redraw = (id) => {
+    const foot = document.querySelector(`#step-${CSS.escape(id)} .answer-foot`);
+    if (foot) foot.dataset.key = "";
+    schedule();
   };
 
   const chips = (step, id, view) => {

@@ -18,9 +18,23 @@ from uuid import uuid4
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 
-from assistant.chat import cache, clarify, decide, decompose, evidence, guard, recall, rewrite, route, summary, verify
+from assistant.chat import (
+    cache,
+    clarify,
+    decide,
+    decompose,
+    evidence,
+    guard,
+    lookups,
+    recall,
+    rewrite,
+    route,
+    summary,
+    tools,
+    verify,
+)
 from assistant.chat import conflicts as conflict
-from assistant.chat.cite import CitationFilter, cited_in
+from assistant.chat.cite import CitationFilter, cited_in, without_citations
 from assistant.chat.growing import Growing
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
@@ -38,18 +52,22 @@ from assistant.domain import (
     Final,
     Level,
     Nearest,
+    Passage,
     Restart,
     Stage,
+    ToolUse,
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery
-from assistant.memory import threads
+from assistant.memory import threads, work
 from assistant.settings import Settings
 from assistant.texts import say
 
 Outcome = Literal["complete", "stopped", "interrupted", "failed"]
+# A search for a talk whose project chose documents goes so much deeper, so that they are among what it finds.
+DEEPER = 3
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,24 @@ class Services:
         return Growing(self.db)
 
 
+def citations(text: str, passages: Sequence[Passage]) -> tuple[list[int], tuple[Citation, ...]]:
+    """The numbers that an answer cites, and what each stands for."""
+    numbers = [n for n in cited_in(text) if 1 <= n <= len(passages)]
+    return numbers, tuple(
+        Citation(
+            n=n,
+            document=p.document,
+            title=p.title,
+            place=p.place.label(),
+            quote=p.text,
+            passage=p.id,
+            document_id=p.document_id,
+        )
+        for n in numbers
+        for p in [passages[n - 1]]
+    )
+
+
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     """Answers one person in one thread out of the passages that this person may read."""
 
@@ -87,6 +123,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.answer: Answer | None = None
         self._stored = False
         self._found: Found | None = None
+        # The documents that the talk's project chose.
+        self._chosen: frozenset[int] = frozenset()
 
     async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -103,6 +141,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             with record.step("open"):
                 await self._open(text, question_id, answer_id, beside)
             question = self._guard(text, record)
+            await self._limit()
             async for event in self._reply(question, question_id, beside, record, shown):
                 yield event
             outcome = "complete"
@@ -134,18 +173,30 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(reply)
             yield Delta(text=reply)
             return
+        looked = await self._look_up(question, record)
+        if looked.later is not None or (looked.results and looked.by == "rules"):
+            self._found = found = self._told(looked, record, shown)
+            yield Delta(text=shown[0])
+            await self._verify(shown[0], found, record)
+            return
         context = await self._recall(question_id, record)
+        self._chosen = context.chosen
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
-        asked_alone = not (beside or search.before or context.window or context.notes or context.earlier)
+        leaning = beside or search.before or context.window or context.notes or context.earlier or context.chosen
+        asked_alone = not (leaning or looked.results)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
             shown.append(self._again(given, record))
             yield Delta(text=shown[0])
             return
         self._found = found = await self._evidence(search, record)
+        if self._chosen:
+            self._found = found = self._lifted(found, record)
+        if looked.results:
+            self._found = found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
             shown.append("".join(f"*{r}*\n\n" for r in record.remarks) + self._decline(found))
             yield Delta(text=shown[0])
@@ -187,6 +238,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             guard.permit(question, self._asker.groups, self._s.settings.policies, self._language)
             return question
 
+    async def _limit(self) -> None:
+        """What the person asks of other processes counts as well. SQL is asked only about who asks fast here."""
+        if self._s.rate.fast(self._asker.person_id):
+            count = await threads.asked_within(self._s.db, self._asker, 60)
+            self._s.rate.check(count, self._language)
+
     async def _without_search(self, question: str, record: Record) -> str | None:
         """The reply to what is no question for the documents: something to remember, or small talk."""
         with record.step("small talk") as notes:
@@ -202,6 +259,67 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         """The reply to something to remember, which is kept."""
         note = recall.wanted(question)
         return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
+
+    def _desk(self) -> tools.Desk:
+        s = self._s
+        return tools.Desk(s.db, s.knowledge, self._asker, self._language, s.models, s.prompts)
+
+    async def _look_up(self, question: str, record: Record) -> tools.LookedUp:
+        """What the person's own words ask to be looked up; no document has been read yet that could ask for more."""
+        if not self._s.settings.chat.tools or not lookups.hinted(question):
+            return tools.LookedUp()
+        with record.step("tools") as notes:
+            desk, call = self._desk(), Call("tools", record.began + self._s.settings.models.turn_s)
+            quoting = self._s.models.calls_tools() and (await self._route())[1]
+            found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
+            record.attempts.extend([*call.attempts, *desk.attempts])
+            if call.attempts:
+                record.prompts.append(self._s.prompts["tools"].use)
+            if found.later is not None and not await self._begin_work(found.later, record):
+                found = await tools.at_once(desk, lookups.TOOLS, found)
+            record.tools.extend(found.uses)
+            notes.append(", ".join(f"{u.name}: {u.outcome}" for u in found.uses) or "none")
+        return found
+
+    async def _begin_work(self, chosen: tools.Chosen, record: Record) -> bool:
+        """Leave a long call to the jobs. False where it has to be done at once."""
+        begun = await work.begin(
+            self._s.db,
+            self._asker,
+            self._thread_id,
+            record.answer_id,
+            chosen.name,
+            chosen.arguments,
+            chosen.by,
+            self._language,
+        )
+        if begun:
+            arguments = tools.shown(chosen.arguments)
+            record.tools.append(ToolUse(name=chosen.name, arguments=arguments, by=chosen.by, outcome="started"))
+        return begun
+
+    def _told(self, looked: tools.LookedUp, record: Record, shown: list[str]) -> Found:
+        """Say what was looked up, or that it takes a while. Returns what that rests on."""
+        record.decision = Decision(level=Level.ANSWERED, score=1, reason="looked up")
+        result = looked.results[0] if looked.later is None else tools.Result(say(self._language, "chat.work_begun"))
+        record.release, record.passages = result.release, result.passages
+        shown.append(result.text)
+        return Found(result.passages, result.release or 0)
+
+    def _lifted(self, found: Found, record: Record) -> Found:
+        """What stands in documents of the talk's project comes first; then what stands elsewhere, if there is room."""
+        passages = sorted(found.passages, key=lambda p: p.document_id not in self._chosen)
+        record.passages = tuple(passages[: self._s.settings.chat.passages])
+        return replace(found, passages=tuple(record.passages))
+
+    @staticmethod
+    def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
+        """What a model had looked up, before what the search found."""
+        known = {p.id: p for r in looked.results for p in r.passages}
+        record.passages = (*known.values(), *(p for p in found.passages if p.id not in known))
+        record.decision = record.decision.model_copy(update={"level": Level.ANSWERED, "reason": "looked up"})
+        record.looked_up = "\n\n".join(without_citations(r.text) for r in looked.results)
+        return replace(found, passages=tuple(record.passages))
 
     async def _recall(self, question_id: str, record: Record) -> recall.Context:
         with record.step("recall") as notes:
@@ -358,7 +476,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         return found
 
     async def _search(self, query: ThreadQuery) -> Found:
-        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
+        depth = DEEPER if self._chosen else 1
+        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages * depth)
         await retriever.aretrieve(query)
         return retriever.found
 
@@ -453,7 +572,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes=context.notes,
             earlier=context.earlier,
         )
-        messages = [rendered[0], *self._earlier(context.window), *rendered[1:]]
+        messages = [rendered[0], *self._earlier(context.window), *evidence.looked_up(record.looked_up), *rendered[1:]]
         before = [*record.remarks, *([why] if why else [])]
         record.said = bool(why)
         if record.decision.level is Level.WEAK:
@@ -551,26 +670,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self._s.growing.drop(record.answer_id)
         if text:
             record.shown()
-        numbers = [n for n in cited_in(text) if 1 <= n <= len(record.passages)]
+        numbers, quotes = citations(text, record.passages)
         declined = record.decision.level is Level.DECLINED
         answer = Answer(
             id=record.answer_id,
             thread=self._thread_id,
             text=text,
             abstained=declined,
-            citations=tuple(
-                Citation(
-                    n=n,
-                    document=p.document,
-                    title=p.title,
-                    place=p.place.label(),
-                    quote=p.text,
-                    passage=p.id,
-                    document_id=p.document_id,
-                )
-                for n in numbers
-                for p in [record.passages[n - 1]]
-            ),
+            citations=quotes,
             nearest=self._nearest(found) if declined else (),
             choices=record.choices,
             receipt=record.receipt(numbers, outcome),

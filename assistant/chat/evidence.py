@@ -9,6 +9,8 @@ from datetime import datetime
 from html import escape, unescape
 from types import MappingProxyType
 
+from llama_index.core.llms import ChatMessage, MessageRole
+
 from assistant.domain import Passage
 
 _PASSAGE = re.compile(
@@ -48,6 +50,14 @@ def render(
         f"{escape(p.text, quote=False)}\n</passage>"
         for n, p in enumerate(passages, 1)
     )
+
+
+def looked_up(text: str) -> list[ChatMessage]:
+    """What tools found, as a message of its own that stands before the question; none where nothing was looked up."""
+    if not text:
+        return []
+    fenced = f"<looked-up>\n{escape(text, quote=False)}\n</looked-up>"
+    return [ChatMessage(role=MessageRole.USER, content=fenced)]
 
 
 def read(prompt: str) -> tuple[list[Numbered], str, str]:

@@ -102,6 +102,10 @@ class LeakFilter:
         return "" if self._dropping else "".join(token for token, _ in gone)
 
 
+# Over so many processes a person may spread their questions before that is noticed.
+PROCESSES = 8
+
+
 class RateLimit:
     """At most `limit` questions a minute from each person, on a monotonic clock."""
 
@@ -117,6 +121,15 @@ class RateLimit:
         if len(asked) >= self._limit:
             raise LimitError(say(language, "chat.too_fast", limit=self._limit))
         asked.append(moment)
+
+    def fast(self, person_id: str) -> bool:
+        """Whether somebody asks so fast here that what they ask of other processes may matter."""
+        return len(self._asked[person_id]) * PROCESSES >= self._limit
+
+    def check(self, count: int, language: str) -> None:
+        """Raises `LimitError` when so many questions in a minute, of all processes, are one too many."""
+        if count > self._limit:
+            raise LimitError(say(language, "chat.too_fast", limit=self._limit))
 
 
 def _words(text: str) -> list[str]:

@@ -281,6 +281,52 @@ class Models:
         finally:
             await stream.aclose()
 
+    def calls_tools(self) -> bool:
+        """Whether some model can be asked which tools to call."""
+        return any(d.tools for d in self._deployments.values())
+
+    async def pick(
+        self, messages: Sequence[ChatMessage], tools: Sequence[dict[str, Any]], call: Call
+    ) -> list[tuple[str, str]]:
+        """The tools that a model wants called: each name with its arguments as the model wrote them.
+
+        Only models that can call tools are asked, small ones first. Raises `ModelError` when none replies.
+        """
+        wire = [{"role": m.role.value, "content": m.content or ""} for m in messages]
+        able = sorted((d for d in self._deployments.values() if d.tools), key=lambda d: d.tier)
+        for deployment in able:
+            left = min(self._settings.first_token_s, call.deadline - time.monotonic())
+            if left <= 0 or not self.breaker.admits(deployment.name):
+                continue
+            attempt = _Meter(call.feature, deployment.tier, deployment)
+            try:
+                async with asyncio.timeout(left):
+                    reply = await self._router.acompletion(
+                        model=deployment.name,
+                        messages=wire,
+                        tools=list(tools),
+                        tool_choice="auto",
+                        # LiteLLM would look for tools of MCP servers, and 1.106.2 wants another `mcp` for it.
+                        _skip_mcp_handler=True,
+                        max_tokens=self._settings.answer_tokens,
+                    )
+                attempt.served(getattr(reply, "model", None), getattr(reply, "usage", None))
+                wanted = reply.choices[0].message.tool_calls or []
+                picked = [(str(w.function.name), str(w.function.arguments)) for w in wanted]
+            except Exception as error:  # noqa: BLE001 - any failure of a provider means the next one; it is recorded
+                outcome, rest = _classify(error)
+                call.attempts.append(attempt.done(outcome))
+                if outcome not in _NOT_ITS_FAULT:
+                    self.breaker.failed(deployment.name, rest)
+                continue
+            except BaseException:
+                call.attempts.append(attempt.done("stopped"))
+                raise
+            self.breaker.worked(deployment.name)
+            call.attempts.append(attempt.done("ok"))
+            return picked
+        raise ModelError("No model said what to look up.", "Ask again in a moment.", outcome="exhausted")
+
     async def complete(self, tier: Tier, messages: Sequence[ChatMessage], call: Call) -> str:
         """The whole text of a small job. Raises `ModelError` when no configured model gives one."""
         parts: list[str] = []

@@ -13,8 +13,8 @@ from assistant.database.engine import Database
 from assistant.domain import Asker
 from assistant.errors import InputError, LimitError
 from assistant.index import access
+from assistant.memory import projects, threads
 from assistant.memory import recall as memory
-from assistant.memory import threads
 from assistant.settings import Settings
 from assistant.texts import say
 
@@ -69,6 +69,8 @@ class Context:
     earlier: str = ""
     notes: str = ""
     said: tuple[str, ...] = ()
+    # Documents that the talk's project chose and that the asker may read.
+    chosen: frozenset[int] = frozenset()
 
 
 async def gather(
@@ -77,8 +79,13 @@ async def gather(
     """What a question is given, within the model's context and today's rights: an answer that rests on a document
     which the person may no longer read is left out, and so is a summary that may."""
     past = await threads.past(db, asker, thread_id, settings.chat.window_turns, before=question_id)
-    notes = _fenced(n.text for n in await memory.notes(db, asker))
-    named = {d for t in past.window for d in t.documents} | set(past.summary.documents if past.summary else ())
+    project = await projects.of_thread(db, asker, thread_id)
+    notes = _fenced([*project.instructions.splitlines(), *(n.text for n in await memory.notes(db, asker))])
+    named = (
+        set(project.documents)
+        | {d for t in past.window for d in t.documents}
+        | set(past.summary.documents if past.summary else ())
+    )
     allowed = await readable(db, asker, named)
     window = [t if _open(t, allowed) else replace(t, answer="") for t in past.window if t.state in _STATES]
     room = _room(settings, models) - await tokens(models, [notes])
@@ -94,7 +101,9 @@ async def gather(
         said.append(f"{'summary' if summary else 'questions'} of {len(questions)} before them")
     if notes:
         said.append(f"{notes.count(chr(10)) + 1} notes")
-    return Context(fitting, earlier, notes, (*said, f"{given} tokens"))
+    if project.documents or project.instructions:
+        said.append(f"a project with {len(project.documents & allowed)} documents")
+    return Context(fitting, earlier, notes, (*said, f"{given} tokens"), project.documents & allowed)
 
 
 def _open(turn: threads.PastTurn, allowed: set[int]) -> bool:

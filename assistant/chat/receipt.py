@@ -20,6 +20,7 @@ from assistant.domain import (
     Receipt,
     SentenceCheck,
     StepTime,
+    ToolUse,
     now,
 )
 from assistant.masking import mask
@@ -48,6 +49,9 @@ class Record:
     steps: list[StepTime] = field(default_factory=list)
     verification: tuple[SentenceCheck, ...] = ()
     restarts: int = 0
+    tools: list[ToolUse] = field(default_factory=list)
+    # What tools found, for the model to read.
+    looked_up: str = ""
     cache: Literal["off", "miss", "hit"] = "off"
     # Whether the answer carries a remark that is true of this turn only: no money left, cut at its limit.
     said: bool = False
@@ -100,6 +104,7 @@ class Record:
             prompts=tuple(self.prompts),
             attempts=tuple(self.attempts),
             steps=tuple(self.steps),
+            tools=tuple(self.tools),
             cache=self.cache,
             verification=tuple(c.model_copy(update={"reason": mask(c.reason)}) for c in self.verification),
             outcome=outcome,
@@ -108,7 +113,7 @@ class Record:
             language=self.language,
             tokens_in=sum(a.tokens_in for a in self.attempts),
             tokens_out=sum(a.tokens_out for a in self.attempts),
-            cost_nano=sum(a.cost_nano for a in self.attempts),
+            cost_nano=sum(a.cost_nano for a in self.attempts) + sum(t.cost_nano for t in self.tools),
             ms_first=round((self.first - self.began) * 1000) if self.first is not None else None,
             ms=round((time.monotonic() - self.began) * 1000),
             trace_id=trace_id(self.answer_id),

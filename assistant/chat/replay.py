@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from assistant.chat import tools
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.receipt import Record
 from assistant.domain import Answer, Receipt
@@ -19,6 +20,9 @@ class ReplayEngine(KnowledgeChatEngine):
     async def _store(self, answer: Answer, record: Record) -> None:
         """Nothing is kept."""
 
+    async def _begin_work(self, chosen: tools.Chosen, record: Record) -> bool:
+        return False  # a replay waits for what a person is told later
+
     async def _noted(self, question: str) -> str | None:
         # What was to be remembered was remembered then.
         return None
@@ -26,6 +30,9 @@ class ReplayEngine(KnowledgeChatEngine):
 
 def compared(then_text: str, then: Receipt, now_text: str, now: Receipt) -> dict[str, Any]:
     """What differs between an answer and its replay; `diff` is empty where the texts are the same."""
+    if then.cache == "hit":
+        # Its first line said how long ago it had been given; the answer itself begins behind it.
+        then_text = then_text.partition("\n\n")[2]
     before, after = {p.passage for p in then.passages}, {p.passage for p in now.passages}
     return {
         "same": then_text == now_text,

@@ -57,9 +57,26 @@ class Person(SQLModel, table=True):
     password_hash: str = ""
     groups: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     active: bool = True
+    language: str = Field(
+        default="", description="chosen by the person; empty: the browser says", sa_column_kwargs={"server_default": ""}
+    )
     # Session tokens issued before this moment are void: sign-out and removal revoke by it.
     tokens_after: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class ProjectRow(SQLModel, table=True):
+    """Talks of one person under instructions and documents of their own choosing."""
+
+    __tablename__ = "project"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    name: str
+    instructions: str = Field(default="", sa_column=Column(Text, nullable=False))
+    documents: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    updated_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 
 class Thread(SQLModel, table=True):
@@ -82,6 +99,8 @@ class Thread(SQLModel, table=True):
     # Hidden from then on, and erased a while later: until then it can be brought back.
     deleted_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True, index=True))
     share_key: str | None = Field(default=None, unique=True, index=True, description="opens it to colleagues")
+    # No foreign key: SQLite would have to copy every talk to add one.
+    project_id: str | None = Field(default=None, index=True)
 
 
 class Message(SQLModel, table=True):
@@ -157,6 +176,66 @@ class FeedbackRow(SQLModel, table=True):
     comment: str = Field(default="", sa_column=Column(Text, nullable=False))
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     updated_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
+
+
+class OwnerQuestion(SQLModel, table=True):
+    """A question that our documents did not answer, sent to the owner of the nearest one. One for each answer.
+
+    `owner` is what the document says, `owner_id` the account that it names; without one, admins pass it on.
+    """
+
+    __tablename__ = "owner_question"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    answer_id: str = Field(foreign_key="message.id", unique=True, index=True)
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True, description="who asks")
+    document_id: int
+    owner: str
+    owner_id: str | None = Field(default=None, foreign_key="person.id", index=True)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    reply: str = Field(default="", sa_column=Column(Text, nullable=False))
+    replied_by: str = ""
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    replied_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class WorkRow(SQLModel, table=True):
+    """Long work that an answer waits for, under its id. `state`: waiting, running, done or failed.
+
+    `kept` is what need not be done again when the process that does it is gone.
+    """
+
+    __tablename__ = "work"
+
+    id: str = Field(primary_key=True, foreign_key="message.id")
+    thread_id: str = Field(foreign_key="thread.id", index=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    chosen_by: str = "rules"
+    language: str = "en"
+    state: str = Field(default="waiting", index=True)
+    done: int = 0
+    total: int = 0
+    kept: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    owner: str = ""
+    tries: int = 0
+    beat_at: datetime = Field(default_factory=now, sa_column=_moment())
+    created_at: datetime = Field(default_factory=now, sa_column=_moment())
+    finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class StepFigure(SQLModel, table=True):
+    """How long a step of an answer takes, in milliseconds, of the newest receipts."""
+
+    __tablename__ = "step_figure"
+
+    name: str = Field(primary_key=True)
+    count: int
+    p50: float
+    p95: float
+    measured_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 
 class UsageRow(SQLModel, table=True):
@@ -357,6 +436,16 @@ class RunRow(SQLModel, table=True):
     started_at: datetime = Field(default_factory=now, sa_column=_moment())
     beat_at: datetime = Field(default_factory=now, sa_column=_moment())
     finished_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class SignInTry(SQLModel, table=True):
+    """A sign-in that failed, or is being checked. `key` is the hash of an account or of an address."""
+
+    __tablename__ = "sign_in_try"
+
+    seq: int | None = Field(default=None, sa_column=_seq())
+    key: str = Field(index=True)
+    at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
 
 
 class LeaseRow(SQLModel, table=True):

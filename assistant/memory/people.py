@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterable
 from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.orm import Mapped
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -16,6 +19,7 @@ from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Person
 from assistant.domain import EVERYONE, Asker, now
 from assistant.errors import InputError, NotFoundError
+from assistant.texts import LANGUAGES
 
 MIN_PASSWORD = 10
 _hasher = PasswordHasher()
@@ -94,6 +98,32 @@ async def asker(db: Database, email: str) -> Asker:
     return asker_of(person)
 
 
+async def named_in(db: Database, text: str) -> Person | None:
+    """The active person whose e-mail address or whole name stands first in a text such as `Ada Byron, Finance`."""
+    lower = " ".join(text.split()).lower()
+    if not lower:
+        return None
+
+    def within(column: Mapped[str]) -> ColumnElement[bool]:
+        # Both databases know `replace`; how to find one text in another each calls by a name of its own.
+        return and_(column != "", func.length(func.replace(lower, func.lower(column), "")) < len(lower))
+
+    statement = select(Person).where(col(Person.active), or_(within(col(Person.email)), within(col(Person.name))))
+    async with db.read() as session:
+        found = (await session.exec(statement.limit(50))).all()
+    places = {
+        p.id: re.search(
+            rf"(?<![\w.@-])(?:{re.escape(p.email.lower())}|{re.escape(p.name.lower()) or '(?!)'})(?![\w@-])", lower
+        )
+        for p in found
+    }
+    standing = [(m.start(), -len(m.group()), p) for p in found if (m := places[p.id])]
+    first = min(standing, key=lambda s: s[:2], default=None)
+    if first is None or sum(s[:2] == first[:2] for s in standing) > 1:
+        return None  # of two people of the same name neither is meant for sure
+    return first[2]
+
+
 async def authenticate(db: Database, email: str, password: str) -> Person | None:
     """The active person with this password, or None; the same time passes either way."""
     person = await by_email(db, email)
@@ -125,6 +155,13 @@ async def set_password(db: Database, email: str, password: str) -> None:
 async def set_groups(db: Database, email: str, groups: Iterable[str]) -> Person:
     """Replace the groups; it holds from the next question."""
     return await _change(db, email, groups=_clean_groups(groups))
+
+
+async def set_language(db: Database, email: str, language: str) -> None:
+    """The language that a person reads us in; empty: whichever the browser names."""
+    if language not in {"", *LANGUAGES}:
+        raise InputError("That is no language of ours.", f"Choose one of: {', '.join(LANGUAGES)}.")
+    await _change(db, email, language=language)
 
 
 async def set_active(db: Database, email: str, active: bool) -> None:

@@ -19,10 +19,12 @@ from assistant.database.tables import (
     FeedbackRow,
     Message,
     OutboxRow,
+    OwnerQuestion,
     ReceiptRow,
     SummaryRow,
     Thread,
     UsageRow,
+    WorkRow,
 )
 from assistant.database.words import kept
 from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
@@ -269,6 +271,8 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         )
         await session.exec(sql_delete(CaseRow).where(col(CaseRow.message_id).in_(answers)))
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
+        await session.exec(sql_delete(WorkRow).where(col(WorkRow.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(OwnerQuestion).where(col(OwnerQuestion.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))
@@ -439,6 +443,37 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
     await db.writing(work)
 
 
+async def replace_answer(db: Database, asker: Asker, answer: Answer, attempts: Sequence[Attempt]) -> None:
+    """Put what long work found in the place of the answer that announced it, with its receipt, all or nothing."""
+    async with db.write() as session:
+        message = await _own_answer(session, asker, answer.id)
+        row = await session.get(ReceiptRow, answer.id)
+        if row is None:
+            raise _missing()
+        message.text, message.words = answer.text, kept(answer.text)
+        row.body = answer.receipt.model_dump(mode="json")
+        row.release_id, row.level = answer.receipt.release, answer.receipt.decision.level
+        session.add_all([message, row])
+        for attempt in attempts:
+            session.add(_ledger(attempt, answer.receipt, asker.person_id))
+        session.add(OutboxRow(kind="trace", subject=answer.id))
+
+
+async def fail_answer(db: Database, asker: Asker, answer_id: str, text: str) -> None:
+    """Say in an answer that the work it announced came to nothing; it can be asked again."""
+    async with db.write() as session:
+        message = await _own_answer(session, asker, answer_id)
+        message.text, message.words, message.state = text, kept(text), "failed"
+        session.add(message)
+
+
+async def _own_answer(session: AsyncSession, asker: Asker, answer_id: str) -> Message:
+    found = (await session.exec(select(Message).where(Message.id == answer_id, Message.role == "assistant"))).first()
+    await own(session, asker, found.thread_id if found else "", hold=True)
+    assert found is not None
+    return found
+
+
 async def charge(db: Database, asker: Asker, receipt: Receipt, attempts: Sequence[Attempt]) -> None:
     """Put model calls into the ledger that were made for a turn after its end."""
     async with db.write() as session:
@@ -514,7 +549,8 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
 
 
 def _documents(row: ReceiptRow) -> frozenset[int]:
-    return frozenset(int(p["document_id"]) for p in row.body.get("passages", []))
+    passages = (int(p["document_id"]) for p in row.body.get("passages", []))
+    return frozenset(passages) | {int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])}
 
 
 @dataclass
@@ -572,6 +608,21 @@ async def answered(db: Database, receipt_id: str) -> Answered:
         raise InputError(f"There is no receipt {receipt_id}.", "Copy its id from the answer's receipt.")
     receipt = Receipt.model_validate(row.body)
     return Answered(row.person_id, row.thread_id, question.id, question.text, answer.text, receipt)
+
+
+async def asked_within(db: Database, asker: Asker, seconds: float) -> int:
+    """How many questions a person asked in the last seconds, whichever process they came to."""
+    since = now() - timedelta(seconds=seconds)
+    statement = (
+        select(func.count())
+        .select_from(Message)
+        .join(Thread, col(Thread.id) == col(Message.thread_id))
+        # A talk was changed when its last question came: the others need not be looked through.
+        .where(Thread.person_id == asker.person_id, col(Thread.updated_at) >= since)
+        .where(Message.role == "user", col(Message.created_at) >= since)
+    )
+    async with db.read() as session:
+        return int((await session.exec(statement)).one())
 
 
 async def spent_today(db: Database, person_id: str) -> int:

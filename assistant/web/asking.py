@@ -13,12 +13,16 @@ from assistant.texts import pick, say
 from assistant.web import house
 from assistant.web.data_layer import current_asker
 from assistant.web.following import Follower, close_run, open_run
+from assistant.web.sessions import present
 
 log = logging.getLogger(__name__)
 
 
 def language_of(session: Any) -> str:
-    """The language of the browser behind a socket."""
+    """The language that the person behind a socket chose, else that of the browser."""
+    person = present().person
+    if person is not None and person.language:
+        return person.language
     accepted = (session.environ or {}).get("HTTP_ACCEPT_LANGUAGE", "")
     return pick(accepted, house.parts().settings.chat.language)
 

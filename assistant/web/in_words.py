@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from assistant.domain import NANO, Receipt, Verdict
+from assistant.domain import NANO, Receipt, ToolUse, Verdict
 from assistant.texts import say
 
 SHOWN_CHARS = 160
@@ -53,6 +53,10 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
         parts.append({"text": f"{say(language, key, n=cited)} · {took}", "tone": "plain"})
     else:
         parts.append({"text": took, "tone": "plain"})
+    if receipt.passages or receipt.attempts:
+        # How sure, and what it cost.
+        parts.append({"text": say(language, f"web.sure_{receipt.decision.level}"), "tone": "plain"})
+        parts.append({"text": money(language, receipt.cost_nano) if receipt.cost_nano else "$0", "tone": "plain"})
     return parts
 
 
@@ -68,6 +72,13 @@ def _model(receipt: Receipt, language: str) -> str:
         who = say(language, f"web.model_{last.tier or 'small'}", model=name)
     failed = sum(a.outcome != "ok" for a in chats)
     return f"{who}; {say(language, 'web.model_replaced', n=failed)}" if failed and last.outcome == "ok" else who
+
+
+def _tool(use: ToolUse, language: str) -> str:
+    what = ", ".join(f"“{v}”" for v in use.arguments.values())
+    name = say(language, f"web.tool_{use.name}") if use.name != "unknown" else "?"
+    found = say(language, f"web.looked_{use.outcome}", n=len(use.documents))
+    return f"{name} {what}: {found}"
 
 
 def _checked(receipt: Receipt, language: str) -> str:
@@ -100,7 +111,9 @@ def rows(receipt: Receipt, language: str, activated: datetime | None) -> list[li
         tokens_in=figure(language, receipt.tokens_in),
         tokens_out=figure(language, receipt.tokens_out),
     )
+    looked = [[say(language, "web.row_tools"), _tool(t, language), duration(language, t.ms)] for t in receipt.tools]
     return [
+        *looked,
         [say(language, "web.row_searched"), searched or "–", duration(language, found) if found else ""],
         [say(language, "web.row_knowledge"), knowledge, ""],
         [say(language, "web.row_model"), _model(receipt, language), duration(language, wrote) if wrote else ""],

@@ -12,14 +12,16 @@ from sqlmodel import select
 
 from assistant.chat.cite import without_citations
 from assistant.database.tables import Message, ReleaseRow
-from assistant.domain import Asker, Receipt, Verdict
+from assistant.domain import Asker, Level, Receipt, Verdict
 from assistant.errors import NotFoundError
 from assistant.index.facts import plain
-from assistant.memory import threads
+from assistant.memory import threads, work
+from assistant.memory.questions import waiting as questions_for
 from assistant.texts import say, section
 from assistant.web import house, in_words
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.me import questions
 from assistant.web.rights import readable
 from assistant.web.sessions import present
 
@@ -33,7 +35,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     """Who is signed in, and the few words that the page's own script says."""
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
-    talk = ("me", "me_short", "again", "version", "version_before", "version_after", "edit", "choices")
+    talk = ("whole_receipt", "me", "me_short", "again", "version", "version_before", "version_after", "edit", "choices")
     names = (
         "sidebar",
         "search",
@@ -53,6 +55,8 @@ async def me(asker: SignedIn) -> dict[str, Any]:
         "name": asker.name or asker.email,
         "admin": asker.is_admin,
         "language": language,
+        "waiting": (waiting := await questions_for(house.parts().db, asker)),
+        "waiting_said": say(language, "web.waiting", n=waiting),
         "words": {k: section(language, "web")[k] for k in (*keys, *talk, *names)},
     }
 
@@ -99,8 +103,16 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         for p in stored.passages
         if p.cited
     ]
+    if (waits := await work.of_answer(house.parts().db, asker, answer_id)) is not None:
+        share = round(100 * waits.done / waits.total) if waits.total else 0
+        said = say(language, f"web.work_{waits.state}", share=share)
+        view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
     view["line"] = in_words.line(stored, language)
     view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
+    if asker.is_admin:
+        view["whole"] = f"/admin/receipts/{answer_id}"
+    if stored.decision.level is Level.DECLINED:
+        view["owner"] = await questions.under(asker, answer_id, await _question(message))
     shown_as = house.parts().settings.chat.unsupported
     view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
     view["unsupported_as"] = shown_as

@@ -137,7 +137,8 @@ class Shield:
         if kept:
             raw.append((b"cookie", "; ".join(f"{k}={v}" for k, v in kept.items()).encode("latin-1", "ignore")))
         address = headers.get("x-forwarded-for", "").split(",")[-1].strip() if trusted and self._behind_proxy else ""
-        language = pick(headers.get("accept-language", ""), self._language)
+        chosen = person.language if person is not None else ""
+        language = chosen or pick(headers.get("accept-language", ""), self._language)
         enter(Visit(address=address or peer, language=language, person=person))
         return {**scope, "headers": raw}
 

@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 
 from assistant.database.tables import Person
 from assistant.errors import InputError
-from assistant.memory import people
+from assistant.memory import people, tries
 from assistant.web import house
-from assistant.web.limits import TRIES_OF_ADDRESS, Tries
+from assistant.web.limits import PER_S, TRIES, TRIES_OF_ADDRESS, Tries
 from assistant.web.sessions import COOKIE, present, stamp
 from assistant.web.surface import CHAT
 
@@ -45,16 +45,21 @@ async def sign_in(
     if not settings.web.password_login:
         return JSONResponse({"detail": "credentialssignin"}, status_code=404)
     account, address = username.strip().lower()[:254], present().address
-    if by_account.exhausted(account) or by_address.exhausted(address):
+    db, names = house.parts().db, {f"account {account}": TRIES, f"address {address}": TRIES_OF_ADDRESS}
+    # Counted here too: on this clock, setting the machine's back frees nobody.
+    here = by_account.exhausted(account) or by_address.exhausted(address)
+    if here or await tries.exhausted(db, names, PER_S):
         return JSONResponse({"detail": "toomany"}, status_code=429, headers={"Retry-After": "60"})
     # Counted before the password is checked: tries that run side by side count as well.
     by_account.take(account)
     by_address.take(address)
-    person = await people.authenticate(house.parts().db, username, password)
+    taken = await tries.take(db, list(names), PER_S)
+    person = await people.authenticate(db, username, password)
     if person is None:
         return JSONResponse({"detail": "credentialssignin"}, status_code=401)
     by_account.forget(account)
     by_address.give_back(address)
+    await tries.worked(db, f"account {account}", taken)
     response = JSONResponse({"success": True})
     _set_cookie(response, COOKIE, create_jwt(chainlit_user(person)), settings.web.session_hours * 3600)
     return response

@@ -32,9 +32,10 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit import server
     from chainlit.utils import mount_chainlit
 
-    from assistant.web import api, ratings, sockets
-    from assistant.web.admin import index_routes
+    from assistant.web import api, metrics, ratings, sockets
+    from assistant.web.admin import index_routes, receipts
     from assistant.web.admin import routes as admin
+    from assistant.web.me import projects, questions
     from assistant.web.me import routes as me
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -42,9 +43,13 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(ratings.router)
     app.include_router(reading.router)
     app.include_router(api.router)
+    app.include_router(metrics.router)
     app.include_router(admin.router)
     app.include_router(index_routes.router)
+    app.include_router(receipts.router)
     app.include_router(me.router)
+    app.include_router(questions.router)
+    app.include_router(projects.router)
     app.add_api_route("/", _to_chat, include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
     app.mount("/public", StaticFiles(directory=PROJECT / "public"))

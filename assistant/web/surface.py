@@ -31,6 +31,9 @@ API: dict[tuple[str, str], Gate] = {
     ("DELETE", DOCUMENTS): Gate.KEY,
 }
 
+# Figures for Prometheus: this machine alone, or a key.
+METRICS = {("GET", "/metrics"): Gate.KEY}
+
 # In Chainlit's own order: the first match decides.
 ROUTES: dict[tuple[str, str], Gate] = {
     # Documentation of the framework; its pages load scripts from elsewhere.
@@ -90,6 +93,7 @@ OWN: dict[tuple[str, str], Gate] = {
     ("POST", "/api/answers/{answer_id}/again"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/show"): Gate.SIGNED_IN,
     ("POST", "/api/answers/{answer_id}/choices/{n}"): Gate.SIGNED_IN,
+    ("POST", "/api/answers/{answer_id}/owner"): Gate.SIGNED_IN,
     ("GET", "/documents/{document_id}"): Gate.SIGNED_IN,
     ("GET", "/me"): Gate.SIGNED_IN,
     ("GET", "/me/list"): Gate.SIGNED_IN,
@@ -105,6 +109,15 @@ OWN: dict[tuple[str, str], Gate] = {
     ("POST", "/me/memory"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}"): Gate.SIGNED_IN,
     ("POST", "/me/memory/{note_id}/delete"): Gate.SIGNED_IN,
+    ("POST", "/me/language"): Gate.SIGNED_IN,
+    ("GET", "/me/projects"): Gate.SIGNED_IN,
+    ("POST", "/me/projects"): Gate.SIGNED_IN,
+    ("POST", "/me/projects/{project_id}"): Gate.SIGNED_IN,
+    ("POST", "/me/projects/{project_id}/delete"): Gate.SIGNED_IN,
+    ("POST", "/me/projects/{project_id}/documents"): Gate.SIGNED_IN,
+    ("POST", "/me/threads/{thread_id}/project"): Gate.SIGNED_IN,
+    ("GET", "/me/questions"): Gate.SIGNED_IN,
+    ("POST", "/me/questions/{question_id}"): Gate.SIGNED_IN,
     ("GET", "/shared/{key}"): Gate.SIGNED_IN,
     ("GET", "/shared/{key}/{answer_id}/{n}"): Gate.SIGNED_IN,
 }

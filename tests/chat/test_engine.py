@@ -430,3 +430,13 @@ async def test_a_source_past_its_date_is_said_to_be(office: Office) -> None:
     assert "“Parking” was valid until 2024-12-31" in answer.text
     other, _ = await office.ask(office.services(**LENIENT), "How many vacation days has every employee?")
     assert "was valid until" not in other.text
+
+
+async def test_questions_to_several_processes_count_together(office: Office) -> None:
+    """Two servers of one installation share nothing but the database."""
+    one, two = (office.services(questions_per_minute=8) for _ in range(2))
+    answers = [(await office.ask(one if i % 2 else two, f"vacation days? {i}"))[0] for i in range(9)]
+    refused = [a.receipt.decision.reason for a in answers]
+    assert "LimitError" not in refused[:8]
+    assert refused[8] == "LimitError"
+    assert (await office.ask(one, "vacation days?", who=office.fin))[0].receipt.decision.reason != "LimitError"

@@ -78,3 +78,28 @@ async def test_a_receipt_or_release_that_is_gone_is_said_to_be(settings: Setting
         await bootstrap.replay(settings, str(uuid4()))
     with pytest.raises(InputError, match="no kept release 99"):
         await bootstrap.replay(settings.model_copy(update={"models": ModelSettings()}), receipt, release_id=99)
+
+
+async def test_a_running_server_answers_again_as_the_command_does_and_takes_nothing_from_the_asker(
+    settings: Settings,
+) -> None:
+    settings = settings.model_copy(update={"chat": settings.chat.model_copy(update={"questions_per_minute": 1})})
+    async with bootstrap.parts(settings) as parts:
+        ada = people.asker_of(await people.add(parts.db, "ada@example.test"))
+        answer = await parts.answer(ada, WHOLE)
+        for _ in range(2):
+            past, again = await bootstrap.answer_again(parts, answer.id)
+            assert bootstrap.compared(past, again)["same"]
+        with pytest.raises(InputError):
+            await bootstrap.answer_again(parts, answer.id, model="nobody")
+        past, again = await bootstrap.answer_again(parts, answer.id, model="extract")
+        assert past.text == again.text
+
+
+async def test_an_answer_that_was_given_before_is_compared_without_the_line_that_says_so(settings: Settings) -> None:
+    async with bootstrap.parts(settings) as parts:
+        ada = people.asker_of(await people.add(parts.db, "ada@example.test"))
+        await parts.answer(ada, WHOLE)
+        given = await parts.answer(ada, WHOLE)
+        assert given.receipt.cache == "hit"
+        assert bootstrap.compared(*await bootstrap.answer_again(parts, given.id))["same"]

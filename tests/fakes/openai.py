@@ -32,6 +32,8 @@ class FakeOpenAI:
         self.requests: list[dict[str, Any]] = []
         self.reply = ANSWER
         self.obey: Callable[[list[dict[str, Any]]], str] | None = None
+        # Which tools to call, from the request's messages: names with arguments.
+        self.picks: Callable[[list[dict[str, Any]]], list[tuple[str, Any]]] = lambda _: []
         self.pause_s = 0.0
         self.cut_at = 4
         self.retry_after = "1"
@@ -53,6 +55,8 @@ class FakeOpenAI:
             await asyncio.sleep(30)
         if mode == "garbage":
             return Response("data: {not json\n\n", media_type="text/event-stream")
+        if body.get("tools") and not body.get("stream"):
+            return JSONResponse(picked(mode, self.picks(body["messages"])))
         return StreamingResponse(self._stream(mode, body), media_type="text/event-stream")
 
     async def _stream(self, mode: str, body: dict[str, Any]) -> AsyncIterator[str]:
@@ -99,6 +103,29 @@ def chunk(model: str, content: str | None, finish: str | None = None) -> dict[st
         "created": 1,
         "model": f"{model}-2026",
         "choices": [{"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}],
+    }
+
+
+def picked(model: str, calls: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A reply that calls tools, or says NONE."""
+    wanted = [
+        {
+            "id": f"call_{i}",
+            "type": "function",
+            "function": {"name": name, "arguments": given if isinstance(given, str) else json.dumps(given)},
+        }
+        for i, (name, given) in enumerate(calls)
+    ]
+    message = {"role": "assistant", "content": None if calls else "NONE", **({"tool_calls": wanted} if calls else {})}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    return {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion",
+        "created": 1,
+        "model": f"{model}-2026",
+        "choices": [choice],
+        "usage": usage,
     }
 
 

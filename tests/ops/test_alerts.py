@@ -18,11 +18,13 @@ from starlette.routing import Route
 
 from assistant.database.engine import Database
 from assistant.database.tables import OutboxRow
-from assistant.domain import now
+from assistant.domain import Nearest, now
 from assistant.index import ingest
+from assistant.memory import people, questions, threads
 from assistant.ops import alerts, outbox
 from assistant.settings import AlertSettings, Settings
 from tests.fakes.serve import serving
+from tests.memory.test_questions import declined
 
 CONFIGURED = Settings(
     company="Larkfeld",
@@ -142,3 +144,24 @@ async def test_where_nobody_is_to_be_told_nothing_is_noted(db: Database) -> None
     async with db.write() as session:
         ingest.tell(session, alerts.channels(Settings()), "run failed", "x")
     assert await outbox.waiting(db) == 0
+
+
+async def test_the_owner_of_a_document_gets_a_question_by_mail_and_one_that_is_gone_is_not_sent(
+    db: Database, hook: Hook, inbox: Inbox
+) -> None:
+    ada = people.asker_of(await people.add(db, "ada@example.test", name="Ada"))
+    await people.add(db, "owner@example.test", name="Olga Owner")
+    near = Nearest(document_id=1, document="a.md", title="A", owner="Olga Owner, Legal")
+    for text in ("May I bring a dog?", "May I bring a cat?"):
+        answer = await declined(db, ada, near)
+        to = alerts.channels_to(CONFIGURED, "owner@example.test")
+        kept = await questions.send(db, ada, answer, near, text, to)
+    await threads.delete(db, ada, kept.thread_id)
+    assert await alerts.deliver(db, CONFIGURED) == 2
+    (told,) = hook.got
+    ((to_whom, mail),) = inbox.got
+    assert to_whom == ["owner@example.test"]
+    for said in (told["text"], mail.get_payload()):
+        assert "Ada (ada@example.test)" in said
+        assert "dog" in said
+    assert {r.kind for r in await outbox.claim(db, (*outbox.TRACES, "alert"))} == {"trace"}

@@ -22,6 +22,7 @@ from assistant.domain import (
     Event,
     Final,
     Level,
+    Nearest,
     PassageUse,
     PromptUse,
     Receipt,
@@ -47,6 +48,10 @@ ANSWER = (
     "Yes, up to **ten unused days** may be carried into the next calendar year, and they lapse on 31 March. [1] "
     "Your manager has to agree in writing. [1]"
 )
+
+
+# The owner has an account only where a test makes one.
+NEAREST = Nearest(document_id=1, document="leave.md", title="Leave policy", owner="Fin Ance, Finance")
 
 
 @dataclass
@@ -221,6 +226,7 @@ class FakeTurn:
             text=shown,
             abstained=not document,
             citations=citations,
+            nearest=() if document else (NEAREST,),
             receipt=receipt,
         )
         await threads.close_turn(db, self._asker, answer, [attempt])

@@ -388,3 +388,24 @@ async def test_the_pages_speak_german_too(ada: httpx.AsyncClient) -> None:
     german = {"Accept-Language": "de-DE"}
     assert "Ihre Gespräche" in (await ada.get("/me", headers=german)).text
     assert "Was ich mir von Ihnen merke" in (await ada.get("/me/memory", headers=german)).text
+
+
+# Language
+
+
+async def test_a_chosen_language_holds_whatever_the_browser_says(site: Site, fin: httpx.AsyncClient) -> None:
+    english = {"Accept-Language": "en"}
+    assert "Your language" in (await fin.get("/me", headers=english)).text
+    try:
+        await fin.post("/me/language", data={"language": "de"}, headers=english)
+        assert "Ihre Sprache" in (await fin.get("/me", headers=english)).text
+        assert (await fin.get("/api/me", headers=english)).json()["language"] == "de"
+        chat = await Chat(site, fin).open(**english)
+        await chat.ask("days?")
+        told = [d["text"] for e, d in chat.events if e == "window_message" and "text" in d]
+        assert told[0] == "Unsere Dokumente werden durchsucht"
+        await chat.close()
+        assert (await fin.post("/me/language", data={"language": "fr"})).status_code == 400
+    finally:
+        await fin.post("/me/language", data={"language": ""})
+    assert "Your language" in (await fin.get("/me", headers=english)).text

@@ -34,6 +34,8 @@ async def test_a_receipt_speaks_an_employees_words(chat: Chat, ada: httpx.AsyncC
         "1 of 2 statements checked",
         "1 not found in its source",
         "1 source · 1.4 s",
+        "found in the documents",
+        "$0.0011",
     ]
     rows = {name: (value, figure) for name, value, figure in view["receipt"]}
     assert rows["Searched for"] == ("carry unused vacation days into next year", "38 ms")

@@ -21,9 +21,9 @@ OWN = """
 import json, os, sys
 os.environ["CHAINLIT_APP_ROOT"] = sys.argv[1]
 from assistant.web import ratings, reading, signin
-from assistant.web.admin import routes as admin
-from assistant.web.me import routes as me
-routers = (signin, ratings, reading, admin, me)
+from assistant.web.admin import receipts, routes as admin
+from assistant.web.me import projects, questions, routes as me
+routers = (signin, ratings, reading, admin, receipts, me, projects, questions)
 print(json.dumps(sorted([m, r.path] for x in routers for r in x.router.routes for m in r.methods)))
 """
 LIST = """

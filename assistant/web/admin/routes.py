@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from assistant.domain import now
 from assistant.errors import AssistantError
 from assistant.index import catalogue
-from assistant.memory import people
+from assistant.memory import people, questions
 from assistant.ops import audit, cases, usage
 from assistant.web import house, in_words
 from assistant.web.admin import ratings, state
@@ -59,7 +59,19 @@ async def show_knowledge(asker: Admin) -> Response:
 async def show_ratings(request: Request, asker: Admin) -> Response:
     """Bad ratings and declined questions."""
     db = house.parts().db
-    return page(request, asker, "ratings.html", bad=await ratings.bad(db), declined=await ratings.declined(db))
+    asked = await questions.all_sent(db)
+    return page(
+        request, asker, "ratings.html", bad=await ratings.bad(db), declined=await ratings.declined(db), asked=asked
+    )
+
+
+@router.post("/questions/{question_id}/reply")
+async def reply_for_owner(request: Request, asker: Admin, question_id: str, text: Text = "") -> Response:
+    """Reply in place of an owner, as for one who has no account."""
+    if text.strip():
+        await questions.reply(house.parts().db, asker, question_id, text)
+        await audit.note(house.parts().db, asker, "reply to a question", question_id)
+    return back("/admin/ratings#owners")
 
 
 @router.get("/ratings/{message_id}")

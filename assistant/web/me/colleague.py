@@ -50,7 +50,8 @@ async def seen_by(db: Database, reader: Asker, opened: Reopened, language: str) 
 
 
 def _may_read(receipt: Receipt, allowed: set[int]) -> bool:
-    return all(p.document_id in allowed for p in receipt.passages)
+    named = {p.document_id for p in receipt.passages} | {d for t in receipt.tools for d in t.documents}
+    return named <= allowed
 
 
 def _sources(receipt: Receipt | None, allowed: set[int]) -> list[tuple[int, PassageUse | None]]:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from assistant.domain import Asker
 from assistant.errors import AssistantError, InputError, LimitError, NotFoundError
-from assistant.memory import recall, sharing, threads
+from assistant.memory import people, projects, recall, sharing, threads
 from assistant.texts import say
 from assistant.web import house
 from assistant.web.data_layer import cursor_of, delete_talk, from_cursor
@@ -48,6 +48,7 @@ async def _listed(request: Request, asker: Asker, q: str, after: str) -> dict[st
     db, q = house.parts().db, q.strip()
     found = await threads.list_of(db, asker, first=PAGE + 1, before=from_cursor(after), search=q, pinned=False)
     return {
+        "projects": [row for row, _ in await projects.list_of(db, asker)],
         "q": q,
         "pinned": [] if after else await threads.list_of(db, asker, first=PINNED, search=q, pinned=True),
         "talks": found[:PAGE],
@@ -61,7 +62,9 @@ async def show_talks(request: Request, asker: SignedIn, q: Query200 = "") -> Res
     """One's own conversations, the pinned ones first, and those that can still be brought back."""
     deleted = await threads.list_of(house.parts().db, asker, first=PINNED, deleted=True)
     listed = await _listed(request, asker, q, "")
-    return page(request, asker, "talks.html", deleted=deleted, undo=threads.UNDO_MINUTES, **listed)
+    visitor = present().person
+    chosen = visitor.language if visitor else ""
+    return page(request, asker, "talks.html", deleted=deleted, undo=threads.UNDO_MINUTES, chosen=chosen, **listed)
 
 
 @router.get("/me/list")
@@ -74,7 +77,8 @@ async def _row(request: Request, asker: Asker, thread_id: str) -> Response:
     if not request.headers.get("hx-request"):
         return RedirectResponse("/me", status_code=303)
     talk = await threads.of(house.parts().db, asker, thread_id)
-    return page(request, asker, "_talk.html", talk=talk, origin=_origin(request), open=True)
+    mine = [row for row, _ in await projects.list_of(house.parts().db, asker)]
+    return page(request, asker, "_talk.html", talk=talk, projects=mine, origin=_origin(request), open=True)
 
 
 @router.post("/me/threads/{thread_id}/rename")
@@ -147,6 +151,13 @@ async def export_markdown(thread_id: str, asker: SignedIn) -> Response:
 def _saved_as(title: str, suffix: str) -> dict[str, str]:
     name = re.sub(r"[^\w -]+", "", title).strip()[:60] or "conversation"
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{suffix}')}"}
+
+
+@router.post("/me/language")
+async def choose_language(asker: SignedIn, language: Annotated[str, Form(max_length=8)] = "") -> Response:
+    """Read everything in this language from now on, or in the browser's."""
+    await people.set_language(house.parts().db, asker.email, language)
+    return RedirectResponse("/me", status_code=303)
 
 
 # Versions of an answer

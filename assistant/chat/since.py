@@ -1,0 +1,75 @@
+"""Dates as people say them in a question, in English and German."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+_MONTHS = {
+    name: n
+    for n, names in enumerate(
+        (
+            "january jan januar jänner", "february feb februar", "march mar märz maerz", "april apr", "may mai",
+            "june jun juni", "july jul juli", "august aug", "september sep sept", "october oct oktober okt",
+            "november nov", "december dec dezember dez",
+        ),
+        1,
+    )
+    for name in names.split()
+}  # fmt: skip
+_DAYS = {
+    name: n
+    for n, names in enumerate(
+        ("monday montag", "tuesday dienstag", "wednesday mittwoch", "thursday donnerstag", "friday freitag",
+         "saturday samstag", "sunday sonntag")
+    )
+    for name in names.split()
+}  # fmt: skip
+_UNITS = {"day": 1, "tag": 1, "week": 7, "woche": 7, "month": 30, "monat": 30, "year": 365, "jahr": 365}
+_UNIT = "|".join(_UNITS)
+_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_DOTTED = re.compile(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})")
+_NAMED = re.compile(
+    r"(?:(\d{1,2})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?)?([a-zä]+)"
+    r"(?:\s+(\d{1,2})(?:st|nd|rd|th)?,?(?=\s+\d{4}|$))?(?:\s+(\d{4}))?"
+)
+_AGO = re.compile(rf"(?:vor\s+)?(\d{{1,3}})\s+({_UNIT})(?:s|e|en|n)?(?:\s+ago)?")
+_LAST = re.compile(r"(?:(?:the\s+)?last|past|letzte[rmns]?|vergangene[rmns]?)\s+(\w+)")
+
+
+def moment(said: str, today: date) -> date | None:
+    """The day that the words name, at the latest today, or None: `2026-03-01`, `1 March`, `last week`, `Montag`."""
+    text = re.sub(r"^(?:the|dem|der|den|am|on|since|seit)\s+", "", " ".join(said.lower().split()).strip(" ?.!,"))
+    if text in {"yesterday", "gestern"}:
+        return today - timedelta(days=1)
+    if text in {"today", "heute"}:
+        return today
+    if found := _ISO.fullmatch(text):
+        return _made(*map(int, found.groups()))
+    if found := _DOTTED.fullmatch(text):
+        day, month, year = map(int, found.groups())
+        return _made(year, month, day)
+    if found := _AGO.fullmatch(text):
+        return today - timedelta(days=int(found[1]) * _UNITS[found[2]])
+    if (found := _LAST.fullmatch(text)) or text in _DAYS:
+        word = found[1] if found else text
+        if word in _DAYS:
+            return today - timedelta(days=(today.weekday() - _DAYS[word]) % 7 or 7)
+        unit = next((n for name, n in _UNITS.items() if word.startswith(name)), None)
+        if unit is not None:
+            return today - timedelta(days=unit)
+        text = word
+    if (found := _NAMED.fullmatch(text)) and found[2] in _MONTHS:
+        day, month = int(found[1] or found[3] or 1), _MONTHS[found[2]]
+        if found[4]:
+            return _made(int(found[4]), month, day)
+        this = _made(today.year, month, day)
+        return this if this is None or this <= today else _made(today.year - 1, month, day)
+    return _made(int(text), 1, 1) if re.fullmatch(r"(?:19|20)\d\d", text) else None
+
+
+def _made(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None

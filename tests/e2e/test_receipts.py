@@ -1,0 +1,118 @@
+"""From an answer to its receipt, to whom it can be sent, and to the same answer given again, in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.conftest import ADMIN, ASKER, Person, Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+FOREIGN = "Which laptop does the king of Norway use?"
+
+
+def serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in {"serious", "critical"}]
+
+
+def fits(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+def test_a_declined_question_is_sent_to_the_owner_who_replies(browser: Browser, server: Server) -> None:
+    asker = Person(browser, server, ASKER).sign_in()
+    asker.ask(FOREIGN)
+    offer = asker.page.locator(".ask-owner").first
+    offer.locator("summary").focus()
+    asker.page.keyboard.press("Enter")
+    assert serious(asker.page) == []
+    offer.locator("textarea").fill("Which laptop may I have?")
+    offer.get_by_role("button", name="Send the question").press("Enter")
+    expect(asker.page.locator(".owner-said")).to_contain_text("Sent to Odalys Ferreira")
+    owner = Person(browser, server, ADMIN, locale="de-DE", viewport={"width": 390, "height": 800}).sign_in()
+    owner.page.locator("#me-link").click()
+    expect(owner.page.get_by_role("heading", name="Fragen an Sie")).to_be_visible()
+    expect(owner.page.get_by_text("Ottilie Marsh (", exact=False)).to_be_visible()
+    assert fits(owner.page)
+    assert serious(owner.page) == []
+    owner.page.get_by_label("Ihre Antwort: Which laptop may I have?").fill("A Framework 13 <b>or</b> 16.")
+    owner.page.get_by_role("button", name="Antwort senden").click()
+    asker.page.reload()
+    asker.settled()
+    expect(asker.page.locator(".owner-reply")).to_have_text("A Framework 13 <b>or</b> 16.")
+    owner.page.goto(f"{server.base}/admin/ratings")
+    expect(owner.page.locator("#owners")).to_be_visible()
+    expect(owner.page.get_by_text("Which laptop may I have?")).to_be_visible()
+    owner.leave()
+    asker.leave()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_admin_has_a_question_answered_again_and_sees_the_difference(
+    browser: Browser, server: Server, scheme: str
+) -> None:
+    admin = Person(browser, server, ADMIN, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    admin.ask("How many days of holiday do we get?")
+    admin.page.locator("details.receipt summary").last.click()
+    admin.page.get_by_role("link", name="The whole receipt").last.click()
+    expect(admin.page.get_by_role("heading", name="How many days of holiday do we get?")).to_be_visible()
+    assert fits(admin.page)
+    assert serious(admin.page) == []
+    admin.page.get_by_role("button", name="Answer again").press("Enter")
+    expect(admin.page.get_by_role("status")).to_have_text("The same answer, byte for byte.")
+    assert serious(admin.page) == []
+    admin.page.goto(f"{server.base}/admin/receipts")
+    assert fits(admin.page)
+    assert serious(admin.page) == []
+    admin.page.goto(f"{server.base}/admin/audit")
+    expect(admin.page.get_by_text("had a question answered again").first).to_be_visible()
+    admin.leave()
+
+
+def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, server: Server) -> None:
+    asker = Person(browser, server, ASKER).sign_in()
+    asker.page.fill("#chat-input", "Summarise the folder people")
+    asker.page.keyboard.press("Enter")
+    expect(asker.page.locator(".work, .ai-message strong").first).to_be_visible(timeout=30_000)
+    asker.page.reload()
+    asker.settled()
+    expect(asker.page.locator(".ai-message .message-content")).to_contain_text(
+        "documents of this folder are about", timeout=30_000
+    )
+    assert asker.page.locator('.ai-message a[href^="#source-"]').count() > 5
+    asker.page.locator("details.receipt summary").last.click()
+    expect(asker.page.locator("details.receipt")).to_contain_text("a folder summarised")
+    asker.leave()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_project_is_made_by_keyboard_and_a_language_chosen(browser: Browser, server: Server, scheme: str) -> None:
+    asker = Person(browser, server, ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    asker.ask("How many days of holiday do we get?")
+    asker.page.goto(f"{server.base}/me/projects")
+    name = f"Audit {scheme}"
+    asker.page.locator("#new-name").fill(name)
+    asker.page.locator("#new-instructions").fill("Answer in one line.")
+    asker.page.get_by_role("button", name="New project").press("Enter")
+    card = asker.page.locator("article", has=asker.page.get_by_text(name, exact=True))
+    card.get_by_placeholder("Find a document by its title").fill("leave policy")
+    asker.page.keyboard.press("Enter")
+    card.get_by_role("button", name="Add").first.press("Enter")
+    expect(card.get_by_role("button", name="Take out")).to_be_visible()
+    assert fits(asker.page)
+    assert serious(asker.page) == []
+    asker.page.goto(f"{server.base}/me")
+    asker.page.locator("article details summary").first.click()
+    asker.page.get_by_label("Project of “How many days").first.select_option(name)
+    asker.page.get_by_role("button", name="Put there").first.click()
+    expect(asker.page.locator("article .tag").first).to_have_text(name)
+    asker.page.get_by_label("Your language").select_option("de")
+    asker.page.get_by_role("button", name="Save", exact=True).click()
+    expect(asker.page.get_by_role("heading", name="Ihre Sprache")).to_be_visible()
+    assert fits(asker.page)
+    assert serious(asker.page) == []
+    asker.page.get_by_label("Ihre Sprache").select_option("")
+    asker.page.get_by_role("button", name="Speichern", exact=True).click()
+    asker.leave()
