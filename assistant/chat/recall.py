@@ -78,9 +78,12 @@ async def gather(
 ) -> Context:
     """What a question is given, within the model's context and today's rights: an answer that rests on a document
     which the person may no longer read is left out, and so is a summary that may."""
-    past = await threads.past(db, asker, thread_id, settings.chat.window_turns, before=question_id)
-    project = await projects.of_thread(db, asker, thread_id)
-    notes = _fenced([*project.instructions.splitlines(), *(n.text for n in await memory.notes(db, asker))])
+    past, project, kept = await asyncio.gather(
+        threads.past(db, asker, thread_id, settings.chat.window_turns, before=question_id),
+        projects.of_thread(db, asker, thread_id),
+        memory.notes(db, asker),
+    )
+    notes = _fenced([*project.instructions.splitlines(), *(n.text for n in kept)])
     named = (
         set(project.documents)
         | {d for t in past.window for d in t.documents}

@@ -117,6 +117,9 @@ async def of_thread(db: Database, asker: Asker, thread_id: str) -> Given:
         .join(Thread, col(Thread.project_id) == col(ProjectRow.id))
         .where(Thread.id == thread_id, Thread.person_id == asker.person_id, ProjectRow.person_id == asker.person_id)
     )
-    async with db.read() as session:
-        row = (await session.exec(statement)).first()
+
+    async def work(session: AsyncSession) -> ProjectRow | None:
+        return (await session.exec(statement)).first()
+
+    row = await db.reading(work)
     return Given(row.instructions, frozenset(row.documents)) if row else Given()
