@@ -144,6 +144,15 @@ def test_a_table_of_a_pdf_says_its_columns_again_in_every_row() -> None:
     assert parsed.text.endswith("After it.")
 
 
+def test_what_stands_at_the_head_or_foot_of_every_page_is_not_read_into_the_text() -> None:
+    writer, out = PdfWriter(), io.BytesIO()
+    for n in range(3):
+        sheet = placed((60, 800, "Leave policy"), (60, 700, f"Part {n} of it."), (500, 30, f"{n}"))
+        writer.append(PdfReader(io.BytesIO(sheet)))
+    writer.write(out)
+    assert parse("a.pdf", out.getvalue()).text.split() == "Part 0 of it. Part 1 of it. Part 2 of it.".split()
+
+
 def test_a_page_of_two_columns_and_words_placed_one_by_one_are_no_tables() -> None:
     left = [(60.0, 700.0 - 12 * i, f"left {i} tells its part of a long story") for i in range(8)]
     right = [(320.0, 700.0 - 12 * i, f"right {i} tells its part of a long story") for i in range(8)]

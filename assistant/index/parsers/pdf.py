@@ -28,13 +28,15 @@ def pdf(data: bytes) -> Parsed:
     page = Page()
     reading = picture.Reading()
     scanned = undecoded = 0
-    for number, sheet in enumerate(reader.pages, 1):
+    sheets = [(sheet, pdf_lines.lines(sheet)) for sheet in reader.pages]
+    running = pdf_lines.running(found for _, found in sheets)
+    for number, (sheet, own) in enumerate(sheets, 1):
         page.page = number
-        found = pdf_lines.lines(sheet)
-        if not any(line.text for line in found) and _has_images(sheet):
+        found = [line for line in own if pdf_lines.place(line) not in running]
+        if not any(line.text for line in own) and _has_images(sheet):
             if picture.available():
                 text, whole = _recognised(sheet, reading)
-                found = [pdf_lines.Line(line.strip()) for line in text.split("\n")]
+                found = [pdf_lines.Line(said.strip()) for said in text.split("\n")]
                 undecoded += not whole
             else:
                 scanned += 1

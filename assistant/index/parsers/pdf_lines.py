@@ -5,7 +5,9 @@ A PDF knows no tables: a cell is a line like any other, told only by standing be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ SAME_HEIGHT, SAME_EDGE, APART = 2.0, 3.0, 12.0
 CELL_CHARS = 300
 # A line that goes on in its cell stands no further below than this, in font sizes.
 LEADING = 1.6
+_NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,23 @@ def lines(sheet: Any) -> list[Line]:
     sheet.extract_text(visitor_text=keep)
     flush()
     return out
+
+
+def place(line: Line) -> tuple[str, int]:
+    """A line without its numbers, and its height: what a line at the head or foot of pages has in common."""
+    return _NUMBERS.sub("", line.text), round(line.y / 3)
+
+
+def running(pages: Iterable[Sequence[Line]]) -> set[tuple[str, int]]:
+    """The outermost lines that stand on most pages at the same height: they say nothing of the text they interrupt."""
+    count, on = 0, Counter[tuple[str, int]]()
+    for page in pages:
+        count += 1
+        heights = [line.y for line in page if line.text]
+        # A page of one or two lines is all text.
+        if len(heights) > 2:
+            on.update({place(line) for line in page if line.text and line.y in (max(heights), min(heights))})
+    return {key for key, pages_with in on.items() if pages_with > 1 and pages_with * 2 > count}
 
 
 def pieces(found: Sequence[Line]) -> Iterator[str | list[list[str]]]:
