@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.chat import evidence, extract, facts
+from assistant.chat import evidence, extract
 from assistant.chat.verify import check
 from assistant.domain import Passage, Verdict
 from assistant.errors import AssistantError
-from assistant.index import parse, split
+from assistant.index import facts, parse, split
 from assistant.index.sentences import spans, stems
 from assistant.settings import PROJECT
 

@@ -17,13 +17,14 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant.chat import evidence, facts, structured
+from assistant.chat import evidence, structured
 from assistant.chat.cite import cited_in, without_citations
-from assistant.chat.facts import Fact
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Passage, SentenceCheck, Verdict
 from assistant.errors import ModelError
+from assistant.index import facts
+from assistant.index.facts import Fact
 from assistant.index.sentences import all_stems, spans, stems
 from assistant.texts import say
 

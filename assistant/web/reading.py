@@ -11,10 +11,10 @@ from fastapi.responses import FileResponse, Response
 from sqlmodel import select
 
 from assistant.chat.cite import without_citations
-from assistant.chat.facts import plain
 from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Receipt, Verdict
 from assistant.errors import NotFoundError
+from assistant.index.facts import plain
 from assistant.memory import threads
 from assistant.texts import say, section
 from assistant.web import house, in_words

@@ -1,0 +1,165 @@
+"""Tells where two texts on the same thing disagree: sentences of the same words with another number, date or amount."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from assistant.domain import Passage
+from assistant.index import facts
+from assistant.index.facts import Fact
+from assistant.index.sentences import spans, stems
+
+# Sentences are about the same thing when they share so many words that carry meaning, and so much of all they have. In
+# short ones the titles and headings above them count too.
+LEAST_WORDS, LEAST_OWN = 4, 2
+LEAST_SHARE = 0.7
+# Where each says a word that the other does not, one may stand for the other: Berlin for Munich, least for most.
+SHARE_OTHERWISE = 0.8
+_KINDS = frozenset({"date", "time", "number"})
+# Sentences longer than this are tables and lists that ran together.
+LONGEST = 400
+_NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]{3,})")
+# A number behind a capital names something: Room 12, Version 3.
+_NAMED = re.compile(r"[A-ZÄÖÜ][\w-]*\s+$")
+_ADDRESS = re.compile(r"\w+://\S+|www\.\S+")
+_NEGATED = frozenset(
+    """no not never without except nor cannot can't don't isn't won't
+    kein keine keinen keiner nicht nie ohne außer""".split()
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence that states a figure: where it stands, its words without the figures, and these.
+
+    `about` are the words of what stands above it.
+    """
+
+    start: int
+    end: int
+    words: frozenset[str]
+    names: frozenset[str]
+    negated: bool
+    figures: tuple[Fact, ...]
+    codes: frozenset[str]
+    about: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two sentences by their offsets in the two texts, and what each says where they differ, as it is written."""
+
+    one: tuple[int, int]
+    other: tuple[int, int]
+    says: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Two passages of different documents that disagree; where, is told by offsets in their texts."""
+
+    one: Passage
+    other: Passage
+    where: Disagreement
+
+
+def between(one: str, other: str) -> list[Disagreement]:
+    """Where two texts disagree, in the order of the first one."""
+    return list(_disagreements(statements(one), statements(other)))
+
+
+def _disagreements(ones: Sequence[Statement], others: Sequence[Statement]) -> Iterator[Disagreement]:
+    return (found for a in ones for b in others if (found := compared(a, b)) is not None)
+
+
+def among(passages: Sequence[Passage]) -> list[Contradiction]:
+    """Which of these passages contradict another document's, each pair of passages once, in their order."""
+    read = [statements(p.text, " ".join([p.title, *p.place.headings])) for p in passages]
+    return [
+        Contradiction(passages[i], passages[j], found)
+        for i, j in combinations(range(len(passages)), 2)
+        if passages[i].document_id != passages[j].document_id
+        and not siblings(passages[i].title, passages[j].title)
+        and (found := next(_disagreements(read[i], read[j]), None)) is not None
+    ]
+
+
+def siblings(title: str, other: str) -> bool:
+    """Whether two titles name two things of one kind, which may differ: `Office Berlin` and `Office Munich`."""
+    one, two = frozenset(stems(title)), frozenset(stems(other))
+    return bool(one & two and one - two and two - one)
+
+
+def statements(text: str, above: str = "") -> list[Statement]:
+    """The sentences of a text that state a number, a date or a time; `above` is its title and headings."""
+    about = frozenset(stems(above))
+    return [s for start, end in spans(text) if (s := _statement(text, start, end, about)) is not None]
+
+
+def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statement | None:
+    if end - start > LONGEST or text[start] == "#" or text[end - 1] == "?":
+        return None
+    sentence = _ADDRESS.sub(" ", facts.plain(text[start:end]))
+    found = [_counted(sentence, f) for f in facts.facts(sentence)]
+    figures = tuple(f for f in found if f.kind in _KINDS)
+    if not figures:
+        return None
+    rest = sentence
+    for fact in found:
+        rest = rest[: fact.start] + " " * (fact.end - fact.start) + rest[fact.end :]
+    words = frozenset(stems(rest))
+    if len(words) < LEAST_OWN:
+        return None
+    named = (w for name in facts.names(sentence) for w in stems(str(next(iter(name.values)))))
+    said = rest.lower().split()
+    codes = frozenset(str(v) for f in found if f.kind == "code" for v in f.values)
+    return Statement(start, end, words, frozenset(named), not _NEGATED.isdisjoint(said), figures, codes, about)
+
+
+def _counted(sentence: str, fact: Fact) -> Fact:
+    """A number without a known unit counts what the next word says: 40 desks are no 45 chairs."""
+    if fact.kind != "number" or fact.unit:
+        return fact
+    if _NAMED.search(sentence, 0, fact.start) and fact.text[0].isdigit():
+        return Fact("code", fact.text, fact.start, fact.end, fact.values)
+    behind = _NEXT_WORD.match(sentence, fact.end)
+    unit = next(iter(stems(behind.group(1))), "") if behind else ""
+    return Fact(fact.kind, fact.text, fact.start, fact.end, fact.values, unit)
+
+
+def compared(one: Statement, other: Statement) -> Disagreement | None:
+    """Whether two sentences say the same of the same thing, but for one figure.
+
+    Where more than one figure differs they tell of two cases (after 5 years 30 days, after 10 years 33).
+    """
+    if one.codes != other.codes or one.negated != other.negated or not _on_the_same(one, other):
+        return None
+    left, right = list(one.figures), list(other.figures)
+    for figure in one.figures:
+        if (same := next((f for f in right if _alike(figure, f) and figure.values & f.values), None)) is not None:
+            left.remove(figure)
+            right.remove(same)
+    if len(left) != 1 or len(right) != 1 or not _alike(left[0], right[0]):
+        return None
+    return Disagreement((one.start, one.end), (other.start, other.end), (_says(left[0]), _says(right[0])))
+
+
+def _on_the_same(one: Statement, other: Statement) -> bool:
+    shared = len(one.words & other.words)
+    mine, theirs = one.words - other.words, other.words - one.words
+    above = len((one.about & other.about) - one.words)
+    if shared < LEAST_OWN or shared + above < LEAST_WORDS or (one.names & mine) or (other.names & theirs):
+        return False
+    share = shared / (shared + len(mine) + len(theirs))
+    return share >= (SHARE_OTHERWISE if mine and theirs else LEAST_SHARE)
+
+
+def _alike(one: Fact, other: Fact) -> bool:
+    return one.kind == other.kind and one.unit == other.unit
+
+
+def _says(fact: Fact) -> str:
+    return f"{fact.text} {fact.unit}" if fact.unit and fact.unit not in fact.text else fact.text
