@@ -286,7 +286,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         # Building on what is damaged would make the damage the next release: everything is built anew.
         current = None
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
-    work, seen, failed = [], set(), []
+    work, seen, failed, remarked = [], set(), [], []
     files = [(source, origin, found) for source, origin, every in listed for found in every]
     rows = {
         (source.name, found.path): known.get((source.name, found.path))
@@ -304,8 +304,6 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         row = rows[source.name, found.path]
         facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
         try:
-            if found.problem:
-                raise ParseError(found.problem)
             digest = await _digest(parts, origin, found, row)
         except ParseError as error:
             failed.append((row, facts | {"mark": ""}, error.problem))
@@ -319,8 +317,11 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
             failed.append((row, facts, row.reason if row.state == "failed" else ""))
         elif same and row.state == "indexed" and not fresh_table and not waited:
             report.unchanged += 1
+            if row.mark != found.mark:
+                remarked.append((row, found.mark))
         else:
             work.append(_Work(row, source, origin, digest, facts, found))
+    await _remember_marks(parts.db, remarked)
     await _forget_pending(
         parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
     )
@@ -412,8 +413,14 @@ async def _said_within(db: Database, row: DocumentRow, groups: tuple[str, ...] |
 
 
 async def _digest(parts: Parts, origin: Origin, found: Found, row: DocumentRow) -> str:
-    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway."""
-    if found.mark:
+    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway.
+
+    A document that was marked by nothing when it was read is compared by its bytes. Raises `ParseError` where it cannot
+    be read.
+    """
+    if found.problem:
+        raise ParseError(found.problem)
+    if found.mark and (row.mark or not row.sha256):
         return row.sha256 if found.mark == row.mark else ""
     file = await asyncio.to_thread(origin.read, found.path, parts.file_bytes)
     return fingerprint(file.data)
@@ -437,6 +444,14 @@ async def _goes_on(store: Store, current: ReleaseRow, prints: tuple[str, str, st
         return await (await store.open(current.table_name)).is_writable()
     except ReleaseError:
         return False
+
+
+async def _remember_marks(db: Database, marked: Sequence[tuple[DocumentRow, str]]) -> None:
+    """Documents whose bytes had to be compared need not be read again while they carry these marks."""
+    for at in range(0, len(marked), TOGETHER):
+        async with db.write() as session:
+            for row, mark in marked[at : at + TOGETHER]:
+                await session.exec(update(DocumentRow).where(col(DocumentRow.id) == row.id).values(mark=mark))
 
 
 async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
