@@ -518,9 +518,15 @@ async def _build(
         return await _stay(parts, current, failed, ways, report)
     await beat(len(work), len(work), "checking")
     await table.build_indexes()
-    await compact.join(parts.store, table)
+    joined = await compact.join(parts.store, table)
     contents = await table.contents()
     made.version = await table.version()
+    if fresh and joined:
+        # Half of the disk holds what went into the joined files. Should this run be killed, the next one looks for the
+        # version that SQL names.
+        await _set_version(parts.db, made, made.version)
+        await table.forget_older()
+        made.version = await table.version()
     made.documents, made.passages = contents.documents, contents.passages
     made.content_hash, made.vectors_hash = contents.content_hash, contents.vectors_hash
     report.added = sum(not was_indexed[id(w)] for w, _, _ in read)

@@ -209,6 +209,10 @@ class Table:
         """Join small files into large ones. What is read does not change."""
         await self._table.optimize(cleanup_older_than=_NEVER)
 
+    async def forget_older(self) -> None:
+        """Forget all versions but the newest: only while nobody reads the table."""
+        await self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+
     async def compact(self) -> None:
         """Forget the versions before the oldest that is tagged, once nobody can be reading them.
 
