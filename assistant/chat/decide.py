@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Calibration(Plain):
     """How much each signal of a search counts, and from which evidence on; `assistant eval calibrate` fits one.
 
-    `late`: best late interaction (`rerank.score`); `vector`: best cosine of a passage. Below `weak_at` a question is
+    `late`: best late interaction (`rerank.scores`); `vector`: best cosine of a passage. Below `weak_at` a question is
     declined, below `answer_at` the passages are called only close.
     """
 

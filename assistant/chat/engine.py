@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 
 from assistant.chat import cache, decide, evidence, guard, recall, rewrite, route, summary, verify
 from assistant.chat.cite import CitationFilter, cited_in
+from assistant.chat.growing import Growing
 from assistant.chat.models import Broken, Call, Clipped, Models
 from assistant.chat.prompts import Prompt
 from assistant.chat.receipt import Record
@@ -44,8 +46,6 @@ from assistant.settings import Settings
 from assistant.texts import say
 
 Outcome = Literal["complete", "stopped", "interrupted", "failed"]
-# How often a growing answer is kept: a cut loses at most this many seconds of text.
-KEEP_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Services:
     owner: str
     calibration: decide.Calibration = decide.SHIPPED
     cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
+
+    @cached_property
+    def growing(self) -> Growing:
+        """Keeps what is shown of answers while they are written."""
+        return Growing(self.db)
 
 
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
@@ -155,8 +160,16 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
         self._stored = False
-        await threads.open_turn(self._s.db, self._asker, self._thread_id, question_id, text, beside=beside)
-        await threads.begin_answer(self._s.db, self._asker, self._thread_id, question_id, answer_id, self._s.owner)
+        await threads.open_turn(
+            self._s.db,
+            self._asker,
+            self._thread_id,
+            question_id,
+            text,
+            beside=beside,
+            answer_id=answer_id,
+            owner=self._s.owner,
+        )
         self._stored = True
 
     def _guard(self, text: str, record: Record) -> str:
@@ -330,7 +343,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("generate") as notes:
             call = Call("answer", record.began + self._s.settings.models.turn_s)
             filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
-            kept = time.monotonic()
             pending, clipped = intro, ""
             try:
                 async for event in self._s.models.stream(
@@ -352,9 +364,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                         record.shown()
                         shown.append(text)
                         yield Delta(text=text)
-                    if time.monotonic() - kept > KEEP_EVERY_S:
-                        await threads.grow(self._s.db, record.answer_id, "".join(shown))
-                        kept = time.monotonic()
+                        self._s.growing.keep(record.answer_id, shown)
                 rest = filtered.feed(own.close()) + filtered.close() + clipped
                 if own.leaked:
                     notes.append("instructions taken out")
@@ -419,6 +429,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes.append(f"{len(record.verification)} statements")
 
     async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:
+        self._s.growing.drop(record.answer_id)
         if text:
             record.shown()
         numbers = [n for n in cited_in(text) if 1 <= n <= len(record.passages)]

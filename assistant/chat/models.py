@@ -156,10 +156,15 @@ class Models:
     def tokens(self, texts: Sequence[str]) -> int:
         """Tokens of the texts: by the tokenizer of the first model where LiteLLM ships it, else one for three
         characters, which is more than languages of this alphabet take. Others it would fetch from the network."""
-        name = next((d.model.split("/", 1)[-1] for d in self._deployments.values()), "")
-        if name in litellm.open_ai_chat_completion_models:
+        if name := self.tokenizer:
             return sum(litellm.token_counter(model=name, text=text) for text in texts if text)
         return sum(-(-len(text) // 3) for text in texts)
+
+    @property
+    def tokenizer(self) -> str:
+        """The model whose tokenizer counts; empty where tokens are estimated."""
+        name = next((d.model.split("/", 1)[-1] for d in self._deployments.values()), "")
+        return name if name in litellm.open_ai_chat_completion_models else ""
 
     def _chain(self, tier: Tier, *, quoting: bool) -> list[Deployment]:
         """Deployments in the order tried: the tier's own, the other tier's, and for answers the built-in one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from assistant.domain import PromptUse
 from assistant.errors import SettingsError
 
 _environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - not HTML
+_template = cache(_environment.from_string)
 _FRAME = re.compile(r"^<(\w+)[ >]", re.MULTILINE)
 _SECTION = re.compile(r"^# (system|user)\s*$", re.MULTILINE)
 
@@ -55,7 +57,7 @@ class Prompt:
         tag = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(sorted(frames)) or '(?!)'})\b)", re.IGNORECASE)
         safe = {key: tag.sub("&lt;", value) for key, value in values.items()}
         return [
-            ChatMessage(role=MessageRole(role), content=_environment.from_string(body).render(safe).strip())
+            ChatMessage(role=MessageRole(role), content=_template(body).render(safe).strip())
             for role, body in self.sections
         ]
 

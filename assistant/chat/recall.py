@@ -105,8 +105,7 @@ async def readable(db: Database, asker: Asker, documents: set[int]) -> set[int]:
     """Those of the documents that the asker may read now."""
     if not documents:
         return set()
-    async with db.read() as session:
-        return set(await access.allowed(session, await access.rules_of(session, asker), documents))
+    return set(await db.reading(lambda session: access.readable(session, asker, documents)))
 
 
 def _room(settings: Settings, models: Models) -> int:
@@ -140,5 +139,7 @@ def _fenced(lines: Iterable[str]) -> str:
 
 
 async def tokens(models: Models, texts: Sequence[str]) -> int:
-    """Counted in a thread: a tokenizer is loaded at the first call."""
-    return await asyncio.to_thread(models.tokens, texts) if any(texts) else 0
+    """Counted in a thread where a tokenizer does it: it is loaded at the first call."""
+    if models.tokenizer and any(texts):
+        return await asyncio.to_thread(models.tokens, texts)
+    return models.tokens(texts)

@@ -12,7 +12,7 @@ from assistant.errors import AssistantError
 
 log = logging.getLogger(__name__)
 # One frame for the tokens of this time: every frame costs a socket message.
-COALESCE_S = 0.03
+COALESCE_S = 0.05
 SHUTDOWN_S = 3.0
 
 
@@ -140,6 +140,7 @@ class Turns:
     async def close(self) -> None:
         """End what runs; each answer is stored as interrupted."""
         self._closed = True
+        self._services.growing.close()
         for summary in self._summaries:
             summary.cancel()
         turns = list(self._running.values())

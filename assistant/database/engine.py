@@ -6,8 +6,10 @@ import asyncio
 import re
 import shutil
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from assistant.database import at_once
+from assistant.database.at_once import T, Work
 from assistant.errors import BusyError, FullError, SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -48,13 +53,12 @@ def _clean_parameters(
 
 
 async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
-    """Insert a row, or leave the session as it was and return False when its key is already taken."""
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        return False
-    return True
+    """Insert a row, or return False when its key is already taken. The session does not hold the row."""
+    kind = type(row)
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    told = {a.key: getattr(row, a.key) for a in inspect(kind).column_attrs}
+    statement = dialect.insert(kind).values({k: v for k, v in told.items() if v is not None})
+    return bool((await session.exec(statement.on_conflict_do_nothing())).rowcount)
 
 
 def _busy() -> BusyError:
@@ -64,6 +68,7 @@ def _busy() -> BusyError:
 # How SQLite and Postgres word it that there is no room; SQLite calls it "disk I/O error" where it opens its files.
 _FULL = ("disk is full", "no space left")
 _LITTLE = 1_000_000
+_READERS = 2
 
 
 def _full() -> FullError:
@@ -71,6 +76,43 @@ def _full() -> FullError:
         "There is no room left on the disk of the database, so this could not be kept; what was saved before is.",
         "Free some space and try again.",
     )
+
+
+def _prepare(engine: Engine, begin: str) -> None:
+    """Make SQLite's connections what they must be, and begin every transaction with `begin`."""
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+        # SQLite's own folds ASCII only: a search for "über" must find "Über", as on Postgres.
+        connection.create_function("lower", 1, _lower, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
+
+
+class _Here:
+    """SQLite on threads of its own, for work that runs there at once."""
+
+    def __init__(self, url: URL, busy_s: float) -> None:
+        self.reader = create_engine(url, pool_size=_READERS, max_overflow=0, connect_args={"timeout": busy_s})
+        self.writer = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": busy_s})
+        _prepare(self.reader, "BEGIN")
+        _prepare(self.writer, "BEGIN IMMEDIATE")
+        self.reading = ThreadPoolExecutor(_READERS, "reading")
+        self.writing = ThreadPoolExecutor(1, "writing")
+
+    def close(self) -> None:
+        for threads, engine in ((self.reading, self.reader), (self.writing, self.writer)):
+            threads.shutdown()
+            engine.dispose()
 
 
 class Database:
@@ -83,50 +125,59 @@ class Database:
 
     def __init__(self, url: str, busy_s: float = 15) -> None:
         self.url = url
-        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        address = make_url(url)
+        self.is_sqlite = address.get_backend_name() == "sqlite"
+        self._here: _Here | None = None
         if self.is_sqlite:
-            if (name := make_url(url).database) and name != ":memory:":
+            if (name := address.database) and name != ":memory:":
                 try:
                     Path(name).parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise SettingsError(
                         f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
                     ) from error
-            self._reader = self._sqlite(busy_s, "BEGIN", pool_size=4)
-            self._writer = self._sqlite(busy_s, "BEGIN IMMEDIATE", pool_size=1)
+                self._here = _Here(address.set(drivername="sqlite"), busy_s)
+            options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}}
+            self._reader = create_async_engine(url, pool_size=4, max_overflow=0, **options)
+            self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
+            _prepare(self._reader.sync_engine, "BEGIN")
+            _prepare(self._writer.sync_engine, "BEGIN IMMEDIATE")
         else:
             self._reader = self._writer = create_async_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True)
-        for engine in {self._reader, self._writer}:
-            event.listen(engine.sync_engine, "before_cursor_execute", _clean_parameters, retval=True)
-
-    def _sqlite(self, busy_s: float, begin: str, pool_size: int) -> AsyncEngine:
-        engine = create_async_engine(
-            self.url, pool_size=pool_size, max_overflow=0, pool_timeout=busy_s + 5, connect_args={"timeout": busy_s}
-        )
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def _configure(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # the driver must not begin transactions of its own
-            cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-            # SQLite's own folds ASCII only: a search for "über" must find "Über", as on Postgres.
-            connection.create_function("lower", 1, _lower, deterministic=True)
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        return engine
+            event.listen(self._reader.sync_engine, "before_cursor_execute", _clean_parameters, retval=True)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session for reading; nothing in it is committed."""
-        try:
+        with self._in_words():
             async with AsyncSession(self._reader, expire_on_commit=False) as session:
                 yield session
+
+    async def reading(self, work: Work[T]) -> T:
+        """`work` with a session for reading, at once: see `at_once`."""
+        if self._here is None:
+            async with self.read() as session:
+                return await work(session)
+        run = partial(at_once.run, self._here.reader, work, commit=False)
+        with self._in_words():
+            return await asyncio.get_running_loop().run_in_executor(self._here.reading, run)
+
+    async def writing(self, work: Work[T]) -> T:
+        """`work` in a transaction of `write`, at once: see `at_once`."""
+        if self._here is None:
+            async with self.write() as session:
+                return await work(session)
+        run = partial(at_once.run, self._here.writer, work, commit=True)
+        with self._in_words():
+            return await asyncio.get_running_loop().run_in_executor(self._here.writing, run)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
         except DBAPIError as error:
+            if "database is locked" in str(error.orig):
+                raise _busy() from error
             if self._is_full(error):
                 raise _full() from error
             raise
@@ -150,18 +201,10 @@ class Database:
 
         Raises `BusyError` when it cannot begin, `FullError` when there is no room for what it writes.
         """
-        try:
+        with self._in_words():
             async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
                 await session.connection()
                 yield session
-        except DBAPIError as error:
-            if "database is locked" in str(error.orig):
-                raise _busy() from error
-            if self._is_full(error):
-                raise _full() from error
-            raise
-        except PoolTimeoutError as error:
-            raise _busy() from error
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe when several processes start at once.
@@ -209,6 +252,8 @@ class Database:
             return False
 
     async def close(self) -> None:
+        if self._here is not None:
+            await asyncio.to_thread(self._here.close)
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()

@@ -141,8 +141,8 @@ async def preview(session: AsyncSession, sources: Iterable[Source], people: Iter
 
 async def rules_of(session: AsyncSession, asker: Asker) -> list[int]:
     """The ids of the rules that admit the asker, for the search's prefilter."""
-    rules = (await session.exec(select(AccessRule))).all()
-    return sorted(r.id for r in rules if r.id is not None and asker.groups.intersection(r.groups))
+    rules = (await session.exec(select(AccessRule.id, AccessRule.groups))).all()
+    return sorted(i for i, groups in rules if i is not None and asker.groups.intersection(groups))
 
 
 async def allowed(session: AsyncSession, rules: Sequence[int], documents: Iterable[int]) -> dict[int, DocumentRow]:
@@ -151,3 +151,8 @@ async def allowed(session: AsyncSession, rules: Sequence[int], documents: Iterab
         col(DocumentRow.id).in_(set(documents)), col(DocumentRow.rule_id).in_(rules), DocumentRow.state == "indexed"
     )
     return {d.id: d for d in (await session.exec(statement)).all() if d.id is not None}
+
+
+async def readable(session: AsyncSession, asker: Asker, documents: Iterable[int]) -> dict[int, DocumentRow]:
+    """Of these documents the ones that the asker may read today."""
+    return await allowed(session, await rules_of(session, asker), documents)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from heapq import nlargest
 from itertools import chain
 
@@ -94,18 +95,21 @@ def once(
     A newer passage never yields to an older one, nor any that has a word of its own.
     """
     kept: list[str] = []
-    words: dict[str, frozenset[str]] = {}
+
+    @cache
+    def words(passage: str) -> frozenset[str]:
+        return frozenset(_WORD.findall(text[passage].casefold()))
+
     of_group: defaultdict[int, list[int]] = defaultdict(list)
     for passage in order:
         row = rows[document[passage]]
         group = of_group[row.duplicate_of or document[passage]]
-        words[passage] = frozenset(_WORD.findall(text[passage].casefold()))
         for at in group:
             other = rows[document[kept[at]]]
             if other.id == row.id:
                 continue
             newer, older = (passage, kept[at]) if _age(row) > _age(other) else (kept[at], passage)
-            if words[older] and words[older] <= words[newer]:
+            if words(older) and words(older) <= words(newer):
                 kept[at] = newer
                 break
         else:

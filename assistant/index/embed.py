@@ -25,7 +25,7 @@ from assistant.settings import IndexSettings, Settings
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 256
 BATCH = 32
-KEPT, KEEP_CHARS = 6_000, 600
+KEPT, KEEP_CHARS, KEPT_QUESTIONS = 6_000, 600, 256
 LAYERS, HEADS, WIDTH = 6, 12, 384
 OnCall = Callable[[Attempt], None]
 
@@ -52,9 +52,13 @@ class MiniLM:
         self._folder = folder
         self._threads = threads
         self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._questions: OrderedDict[str, rerank.Asked] = OrderedDict()
         self._keeping = threading.Lock()
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        kept = [self._kept[t].tolist() for t in texts if t in self._kept]
+        if len(kept) == len(texts):
+            return kept
         return await asyncio.to_thread(self.embed_now, texts)
 
     def embed_now(self, texts: Sequence[str]) -> list[list[float]]:
@@ -64,15 +68,33 @@ class MiniLM:
             for text in found:
                 self._kept.move_to_end(text)
         fresh = [t for t in dict.fromkeys(texts) if t not in found]
-        found |= zip(fresh, self._computed(fresh), strict=True)
+        if len(fresh) == 1:
+            # One text is a question, which is read word by word next: the pass serves both.
+            vectors = [self._question(fresh[0])[0]]
+        else:
+            vectors = [vector for _, vector, _ in self._passed(fresh, ["embedding"])]
+        self._keep(fresh, vectors)
+        return [found[t] if t in found else vectors[fresh.index(t)].tolist() for t in texts]
+
+    def _keep(self, texts: Sequence[str], vectors: Sequence[Any]) -> None:
         with self._keeping:
-            self._kept |= {t: np.asarray(found[t], dtype=np.float32) for t in fresh if len(t) <= KEEP_CHARS}
+            self._kept |= {t: v for t, v in zip(texts, vectors, strict=True) if len(t) <= KEEP_CHARS}
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return [found[t] for t in texts]
+
+    def _question(self, text: str) -> tuple[Any, rerank.Asked]:
+        """The vector of a question, and the question word by word."""
+        ((encoded, vector, states),) = self._passed([text])
+        asked = rerank.question(encoded.tokens, states)
+        self._keep([text], [vector])
+        with self._keeping:
+            self._questions[text] = asked
+            while len(self._questions) > KEPT_QUESTIONS:
+                self._questions.popitem(last=False)
+        return vector, asked
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
-        """The vector of each passage and its codes for `rerank.score`, from one pass."""
+        """The vector of each passage and its codes for `rerank.scores`, from one pass."""
 
         def now() -> list[tuple[list[float], bytes]]:
             return [(vector.tolist(), rerank.encode(e.tokens, states)) for e, vector, states in self._passed(texts)]
@@ -82,14 +104,8 @@ class MiniLM:
     async def asked(self, question: str) -> rerank.Asked:
         """The question word by word."""
 
-        def now() -> rerank.Asked:
-            ((encoded, _, states),) = self._passed([question])
-            return rerank.question(encoded.tokens, states)
-
-        return await asyncio.to_thread(now)
-
-    def _computed(self, texts: Sequence[str]) -> list[list[float]]:
-        return [vector.tolist() for _, vector, _ in self._passed(texts, ["embedding"])]
+        kept = self._questions.get(question)
+        return kept or (await asyncio.to_thread(self._question, question))[1]
 
     def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> list[Any]:
         """Word pieces, vector and token states of each text. Texts of like length go together: little is padded."""
@@ -227,7 +243,10 @@ def _network(weights: dict[str, Any]) -> Any:
         helper.make_tensor_value_info("states", TensorProto.FLOAT, ["b", "s", WIDTH]),
     ]
     graph = helper.make_graph(nodes, "minilm", shapes, results, list(constants.values()))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    # Nothing in it is left to prepare; without this the quantiser says at the first start that there might be.
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    return model
 
 
 class LiteLLMEmbedder:

@@ -45,8 +45,8 @@ class Check(Protocol):
 
 async def active(session: AsyncSession) -> ReleaseRow | None:
     """The release people are answered from."""
-    row = await session.get(ActiveRelease, 1)
-    return await session.get(ReleaseRow, row.release_id) if row and row.release_id else None
+    statement = select(ReleaseRow).join(ActiveRelease, col(ActiveRelease.release_id) == col(ReleaseRow.id))
+    return (await session.exec(statement)).first()
 
 
 async def newest(session: AsyncSession) -> ReleaseRow | None:

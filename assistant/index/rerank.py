@@ -8,7 +8,7 @@ distinct word pieces (random hyperplanes, Charikar 2002), made in the pass that 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -83,11 +83,15 @@ def question(tokens: Sequence[str], states: Any) -> Asked:
     return Asked(_units(units @ _hyperplanes(units.shape[1])), weights)
 
 
-def score(asked: Asked, codes: bytes) -> float:
-    """How well a passage holds the question's words: their best cosines, averaged by weight; 0 to about .8."""
-    if not codes:
-        return 0.0
-    bits = np.unpackbits(np.frombuffer(codes, dtype=np.uint8)).reshape(-1, BITS)
+def scores(asked: Asked, codes: Mapping[str, bytes]) -> dict[str, float]:
+    """How well each passage holds the question's words: their best cosines, averaged by weight; 0 to about .8."""
+    held = {i: c for i, c in codes.items() if c}
+    if not held:
+        return dict.fromkeys(codes, 0.0)
+    bits = np.unpackbits(np.frombuffer(b"".join(held.values()), dtype=np.uint8)).reshape(-1, BITS)
     signs = (bits.astype(np.float32) * 2 - 1) / BITS**0.5
-    best = (asked.rows @ signs.T).max(axis=1)
-    return float(best @ asked.weights / asked.weights.sum())
+    # All passages in one product, then each one's best row for every word of the question.
+    first = np.cumsum([0, *(len(c) * 8 // BITS for c in held.values())])[:-1]
+    best = np.maximum.reduceat(signs @ asked.rows.T, first, axis=0)
+    found = best @ asked.weights / asked.weights.sum()
+    return dict.fromkeys(codes, 0.0) | dict(zip(held, found.tolist(), strict=True))

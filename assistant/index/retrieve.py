@@ -24,7 +24,7 @@ from assistant.index import access, duplicates, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
-from assistant.index.store import PassageVectorStore, Store, Table
+from assistant.index.store import PassageVectorStore, Store, Table, node_of
 
 SURROUNDING_CHARS = 700
 ORIGINAL_BYTES = 200_000_000
@@ -83,14 +83,6 @@ class Opened:
     table: Table
 
 
-def passage_of(node: NodeWithScore) -> Passage:
-    """The passage that a retrieved node stands for."""
-    return _passage(
-        {**node.node.metadata, "id": node.node.node_id, "text": node.node.get_content()},
-        Scores(**node.node.metadata.get("scores", {})),
-    )
-
-
 def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
     return Passage(
         id=row["id"],
@@ -109,6 +101,12 @@ def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
         text_hash=row["text_hash"],
         scores=scores or Scores(),
     )
+
+
+def _row(passage: Passage) -> dict[str, Any]:
+    """A passage as its table holds it."""
+    flat = passage.model_dump(include={"id", "document_id", "document", "title", "text", "access", "text_hash"})
+    return flat | passage.place.model_dump()
 
 
 class Knowledge:
@@ -134,8 +132,18 @@ class Knowledge:
 
     async def release(self) -> Opened:
         """The active release, opened when it changed. Raises `ReleaseError` when there is none."""
-        async with self._db.read() as session:
-            row = await release.active(session)
+        return await self._open_row(await self._db.reading(release.active))
+
+    async def _today(self, asker: Asker) -> tuple[Opened, list[int]]:
+        """The release that answers now, and the rules that admit the asker, in one look."""
+
+        async def work(session: AsyncSession) -> tuple[ReleaseRow | None, list[int]]:
+            return await release.active(session), await self._rules(session, asker)
+
+        row, rules = await self._db.reading(work)
+        return await self._open_row(row), rules
+
+    async def _open_row(self, row: ReleaseRow | None) -> Opened:
         if row is None:
             raise ReleaseError("There is no index yet.", "Run `assistant index sync`.")
         held = self._opened
@@ -180,16 +188,14 @@ class Knowledge:
 
     async def scope(self, asker: Asker) -> tuple[int, tuple[int, ...]]:
         """The release that answers now, and the rules that admit the asker."""
-        opened = await self.release()
-        async with self._db.read() as session:
-            rules = await self._rules(session, asker)
+        opened, rules = await self._today(asker)
         assert opened.row.id is not None
-        return opened.row.id, tuple(sorted(rules))
+        return opened.row.id, tuple(rules)
 
     async def readable(self, asker: Asker, documents: Iterable[int]) -> set[int]:
         """Those of the documents that the asker may read today."""
-        async with self._db.read() as session:
-            return set(await access.allowed(session, await access.rules_of(session, asker), documents))
+        ids = set(documents)
+        return set(await self._db.reading(lambda session: access.readable(session, asker, ids)))
 
     async def vector(self, question: str) -> tuple[float, ...]:
         """The question as it is compared with others."""
@@ -201,11 +207,9 @@ class Knowledge:
 
     async def search(self, asker: Asker, query: str, k: int, before: Sequence[tuple[str, float]] = ()) -> Found:
         """The best `k` passages that the asker may read. Raises `ReleaseError` without an index."""
-        opened = await self.release()
+        opened, rules = await self._today(asker)
         if (beside := self._beside(opened)) is not None:
             return await beside.search(asker, query, k, before)
-        async with self._db.read() as session:
-            rules = await self._rules(session, asker)
         store = PassageVectorStore(opened.table, rules)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
@@ -213,20 +217,22 @@ class Knowledge:
         found = await stages(store, self._embedder, texts, self.recipe, comparable=comparable)
         self._watch(found)
         began = time.monotonic()
-        nodes = {n.node_id: n for n in await store.aget_nodes(found.order()[: k * 5 + 30])}
-        async with self._db.read() as session:
-            documents = await self._readable(session, rules, (n.metadata["document_id"] for n in nodes.values()))
+        rows = {r["id"]: r for r in await opened.table.passages(found.order()[: k * 5 + 30])}
+        documents = await self._db.reading(
+            lambda session: self._readable(session, rules, [r["document_id"] for r in rows.values()])
+        )
         shown: Counter[int] = Counter()
         kept = []
-        readable = {i: n.metadata["document_id"] for i, n in nodes.items() if n.metadata["document_id"] in documents}
-        for i in duplicates.once(list(readable), {i: nodes[i].text for i in readable}, readable, documents):
+        order = [i for i in found.order()[: k * 5 + 30] if i in rows]
+        readable = {i: rows[i]["document_id"] for i in order if rows[i]["document_id"] in documents}
+        for i in duplicates.once(list(readable), {i: rows[i]["text"] for i in readable}, readable, documents):
             document = readable[i]
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
         passages = tuple(
             _passage(
-                {**nodes[i].metadata, "id": i, "text": nodes[i].text},
+                rows[i],
                 Scores(
                     text=round(found.text.get(i, 0.0), 4),
                     vector=round(found.vector.get(i, 0.0), 4),
@@ -306,9 +312,7 @@ class Knowledge:
         return Original(path, document.title, document.media_type)
 
     async def _allowed(self, asker: Asker, document_id: int) -> DocumentRow:
-        async with self._db.read() as session:
-            rules = await access.rules_of(session, asker)
-            found = await access.allowed(session, rules, [document_id])
+        found = await self._db.reading(lambda session: access.readable(session, asker, [document_id]))
         if document_id not in found:
             raise _gone()
         return found[document_id]
@@ -334,7 +338,7 @@ class Pinned(Knowledge):
         super().__init__(db, store, embedder)
         self._held = held
 
-    async def release(self) -> Opened:
+    async def _open_row(self, row: ReleaseRow | None) -> Opened:
         return self._held
 
 
@@ -356,27 +360,9 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
         return self._found
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        from llama_index.core.schema import TextNode
-
         before = query_bundle.before if isinstance(query_bundle, ThreadQuery) else ()
         self._found = await self._knowledge.search(self._asker, query_bundle.query_str, self._k, before)
-        nodes = []
-        for p in self._found.passages:
-            metadata = {
-                "document_id": p.document_id,
-                "document": p.document,
-                "title": p.title,
-                "headings": list(p.place.headings),
-                "page": p.place.page,
-                "sheet": p.place.sheet,
-                "start": p.place.start,
-                "end": p.place.end,
-                "access": p.access,
-                "text_hash": p.text_hash,
-                "scores": p.scores.model_dump(),
-            }
-            nodes.append(NodeWithScore(node=TextNode(id_=p.id, text=p.text, metadata=metadata), score=p.scores.fused))
-        return nodes
+        return [NodeWithScore(node=node_of(_row(p)), score=p.scores.fused) for p in self._found.passages]
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         raise NotImplementedError("a synchronous search would block the event loop: use aretrieve")

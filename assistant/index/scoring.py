@@ -78,10 +78,9 @@ async def stages(
         clock = time.monotonic()
 
     asked = " ".join(t for t, _ in reversed(texts[:2]))
-    words, vectors = await asyncio.gather(
-        reader.asked(asked), _vectors(reader, [t for t, _ in texts] if comparable else [])
-    )
-    vectors = vectors or [[] for _ in texts]
+    # Word by word first: the vector of a first question comes with it.
+    words = await reader.asked(asked)
+    vectors = (await _vectors(reader, [t for t, _ in texts]) if comparable else []) or [[] for _ in texts]
     lap("embed")
     depth = VectorStoreQuery(similarity_top_k=recipe.depth)
     results = await asyncio.gather(
@@ -102,7 +101,7 @@ async def stages(
     )
     lap("fuse")
     best = sorted(fused, key=lambda i: (-fused[i], i))[: recipe.reranked]
-    late = {i: rerank.score(words, codes) for i, codes in (await store.codes(best)).items()}
+    late = rerank.scores(words, await store.codes(best))
     final = {i: value + recipe.late_weight * late.get(i, 0.0) for i, value in fused.items()}
     lap("rerank")
     return Stages(by_text[0], by_vector[0], fused, late, final, ms)

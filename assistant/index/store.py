@@ -60,7 +60,7 @@ _METADATA = [
 def schema(dimension: int) -> pa.Schema:
     """A passage as it is stored. `indexed` is what full text search reads: title and headings before the text.
 
-    `codes` are its word pieces for `rerank.score`.
+    `codes` are its word pieces for `rerank.scores`.
     """
     return pa.schema(
         [
@@ -373,7 +373,7 @@ class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """What `rerank.score` reads of these passages."""
+        """What `rerank.scores` reads of these passages."""
         return await self._table.codes(ids)
 
     async def aget_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[BaseNode]:

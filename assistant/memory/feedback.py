@@ -38,15 +38,9 @@ async def rate(db: Database, asker: Asker, message_id: str, value: int, comment:
         raise InputError("The comment is too long.", f"Shorten it to {COMMENT_CHARS:,} characters.")
     async with db.write() as session:
         await _own_answer(session, asker, message_id)
-        row = FeedbackRow(message_id=message_id, person_id=asker.person_id, value=value)
-        if not await insert_new(session, row):
-            row = (
-                await session.exec(
-                    select(FeedbackRow).where(
-                        FeedbackRow.message_id == message_id, FeedbackRow.person_id == asker.person_id
-                    )
-                )
-            ).one()
+        await insert_new(session, FeedbackRow(message_id=message_id, person_id=asker.person_id, value=value))
+        own = select(FeedbackRow).where(FeedbackRow.message_id == message_id, FeedbackRow.person_id == asker.person_id)
+        row = (await session.exec(own)).one()
         row.value, row.comment, row.updated_at = value, comment, now()
         session.add(row)
         session.add(

@@ -10,6 +10,7 @@ from functools import lru_cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Person
@@ -74,8 +75,10 @@ async def by_email(db: Database, email: str) -> Person | None:
 
 
 async def by_id(db: Database, person_id: str) -> Person | None:
-    async with db.read() as session:
+    async def work(session: AsyncSession) -> Person | None:
         return await session.get(Person, person_id)
+
+    return await db.reading(work)
 
 
 async def everyone(db: Database) -> list[Person]:

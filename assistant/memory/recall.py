@@ -26,9 +26,12 @@ def _clean(text: str) -> str:
 
 async def notes(db: Database, asker: Asker) -> list[NoteRow]:
     """The asker's own notes, oldest first."""
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> list[NoteRow]:
         statement = select(NoteRow).where(NoteRow.person_id == asker.person_id).order_by(col(NoteRow.seq))
         return list((await session.exec(statement)).all())
+
+    return await db.reading(work)
 
 
 async def remember(db: Database, asker: Asker, text: str) -> NoteRow:

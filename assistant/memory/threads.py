@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, bindparam, func, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -102,9 +102,12 @@ async def of(db: Database, asker: Asker, thread_id: str) -> Thread:
 
 async def author(db: Database, thread_id: str) -> str | None:
     """The id of the person who owns a thread; only for checks that compare it with who asks."""
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> str | None:
         thread = await session.get(Thread, thread_id)
         return thread.person_id if thread and thread.deleted_at is None else None
+
+    return await db.reading(work)
 
 
 async def list_of(
@@ -271,20 +274,30 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
 
 
 async def open_turn(
-    db: Database, asker: Asker, thread_id: str, message_id: str, text: str, *, beside: str = ""
+    db: Database,
+    asker: Asker,
+    thread_id: str,
+    message_id: str,
+    text: str,
+    *,
+    beside: str = "",
+    answer_id: str = "",
+    owner: str = "",
 ) -> None:
     """Store a question before anything else happens. Repeating it with the same ids changes nothing.
 
     Makes the thread when it is new; raises `NotFoundError` when it is somebody else's. A question `beside` another
-    is a new version of it: what was there stays.
+    is a new version of it: what was there stays. With an `answer_id` the row that the answer grows in is made too.
     """
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
-    async with db.write() as session:
-        if await session.get(Thread, thread_id) is None:
+
+    async def work(session: AsyncSession) -> None:
+        new = await session.get(Thread, thread_id, with_for_update=True) is None
+        if new:
             title = " ".join(text.split())[:TITLE_CHARS]
             await insert_new(session, Thread(id=thread_id, person_id=asker.person_id, title=title, words=kept(title)))
-        thread = await own(session, asker, thread_id, hold=True)
+        thread = await own(session, asker, thread_id, hold=new)
         question = Message(
             id=message_id,
             thread_id=thread_id,
@@ -298,6 +311,26 @@ async def open_turn(
             session.add(thread)
         elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
+        if answer_id:
+            _begin(session, thread, message_id, answer_id, owner)
+
+    await db.writing(work)
+
+
+def _begin(session: AsyncSession, thread: Thread, question_id: str, answer_id: str, owner: str) -> None:
+    """Make the row that an answer grows in. `owner` names the process that streams it."""
+    session.add(
+        Message(
+            id=answer_id,
+            thread_id=thread.id,
+            parent_id=question_id,
+            role="assistant",
+            state="streaming",
+            owner=owner,
+        )
+    )
+    thread.leaf_id = answer_id
+    session.add(thread)
 
 
 async def _followed(session: AsyncSession, thread: Thread, beside: str) -> str | None:
@@ -335,27 +368,19 @@ async def begin_answer(
 ) -> None:
     """Make the row that an answer grows in. `owner` names the process that streams it."""
     async with db.write() as session:
-        thread = await own(session, asker, thread_id, hold=True)
-        session.add(
-            Message(
-                id=answer_id,
-                thread_id=thread_id,
-                parent_id=question_id,
-                role="assistant",
-                state="streaming",
-                owner=owner,
-            )
-        )
-        thread.leaf_id = answer_id
-        session.add(thread)
+        _begin(session, await own(session, asker, thread_id, hold=True), question_id, answer_id, owner)
 
 
-async def grow(db: Database, answer_id: str, text: str) -> None:
-    """Keep what has been streamed so far, so that a cut loses little."""
-    async with db.write() as session:
-        await session.exec(
-            update(Message).where(col(Message.id) == answer_id, col(Message.state) == "streaming").values(text=text)
-        )
+async def grow(db: Database, texts: Mapping[str, str]) -> None:
+    """Keep what has been streamed of these answers so far, so that a cut loses little."""
+    table = Message.__table__  # type: ignore[attr-defined]
+    growing = update(table).where(table.c.id == bindparam("answer"), table.c.state == "streaming")
+    rows = [{"answer": answer_id, "so_far": text} for answer_id, text in texts.items()]
+
+    async def work(session: AsyncSession) -> None:
+        await session.exec(growing.values(text=bindparam("so_far")), params=rows)
+
+    await db.writing(work)
 
 
 def _ledger(attempt: Attempt, receipt: Receipt, person_id: str) -> UsageRow:
@@ -377,7 +402,8 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
     so that it is whole if it is brought back.
     """
     receipt = answer.receipt
-    async with db.write() as session:
+
+    async def work(session: AsyncSession) -> None:
         await own(session, asker, answer.thread, hold=True, deleted=None)
         message = (
             await session.exec(select(Message).where(Message.id == answer.id, Message.thread_id == answer.thread))
@@ -407,6 +433,8 @@ async def close_turn(db: Database, asker: Asker, answer: Answer, attempts: Seque
             session.add(_ledger(attempt, receipt, asker.person_id))
         session.add(OutboxRow(kind="trace", subject=answer.id))
         await session.exec(update(Thread).where(col(Thread.id) == answer.thread).values(updated_at=now()))
+
+    await db.writing(work)
 
 
 async def charge(db: Database, asker: Asker, receipt: Receipt, attempts: Sequence[Attempt]) -> None:
@@ -440,7 +468,8 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
     nothing = Past([], [], None)
     if turns <= 0:
         return nothing
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> Past:
         thread = await session.get(Thread, thread_id)
         if thread is None or thread.person_id != asker.person_id:
             return nothing
@@ -461,20 +490,22 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
         early_texts = dict((await session.exec(first)).all()) if early else {}
         covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
         summary = (await session.exec(covers)).first() if early else None
-    found = []
-    for question in shown:
-        answer = messages.get(answered.get(question, ""))
-        found.append(
-            PastTurn(
-                messages[question].text,
-                answer.text if answer else "",
-                answer.state if answer else "",
-                question,
-                given.get(answer.id, frozenset()) if answer else frozenset(),
-                answer is None or answer.id in given,
+        found = []
+        for question in shown:
+            answer = messages.get(answered.get(question, ""))
+            found.append(
+                PastTurn(
+                    messages[question].text,
+                    answer.text if answer else "",
+                    answer.state if answer else "",
+                    question,
+                    given.get(answer.id, frozenset()) if answer else frozenset(),
+                    answer is None or answer.id in given,
+                )
             )
-        )
-    return Past(found, [(q, early_texts[q]) for q in early], summary)
+        return Past(found, [(q, early_texts[q]) for q in early], summary)
+
+    return await db.reading(work)
 
 
 def _documents(row: ReceiptRow) -> frozenset[int]:
@@ -540,11 +571,13 @@ async def answered(db: Database, receipt_id: str) -> Answered:
 
 async def spent_today(db: Database, person_id: str) -> int:
     """What a person's turns have cost since midnight UTC, in nano-dollars."""
-    async with db.read() as session:
-        rows = await session.exec(
-            select(UsageRow.cost_nano).where(UsageRow.person_id == person_id, UsageRow.day == f"{now():%Y-%m-%d}")
-        )
-        return sum(rows.all())
+
+    async def work(session: AsyncSession) -> int:
+        total = select(func.coalesce(func.sum(UsageRow.cost_nano), 0))
+        today = total.where(UsageRow.person_id == person_id, UsageRow.day == f"{now():%Y-%m-%d}")
+        return int((await session.exec(today)).one())
+
+    return await db.reading(work)
 
 
 async def asked_declined(db: Database, first: int = 100) -> list[ReceiptRow]:

@@ -71,6 +71,12 @@ async def _connect(sid: str, environ: dict[str, Any], auth: Any) -> Any:
         "userEnv": None,
         "chatProfile": None,
     }
+    held = WebsocketSession.get_by_id(auth["sessionId"])
+    own = held is not None and held.user is not None and held.user.identifier == present().person.id  # type: ignore[union-attr]
+    if held is not None and own and thread is not None and not held.has_first_interaction:
+        # The page opens its socket twice while it loads. Where the first got this far, Chainlit would take the second
+        # for a return to what is shown already, and a reopened thread would stay empty.
+        await held.delete()
     return await _chainlit["connect"](sid, environ, asked)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
@@ -107,12 +106,8 @@ class Person:
         return self
 
     def settled(self) -> None:
-        """Wait until the talk is shown. On a machine under load its page sometimes stays empty: then reload once."""
-        try:
-            self.page.locator(".ai-message").first.wait_for(timeout=15_000)
-        except PlaywrightTimeout:
-            self.page.reload()
-            self.page.locator(".ai-message").first.wait_for(timeout=30_000)
+        """Wait until the talk is shown."""
+        self.page.locator(".ai-message").first.wait_for(timeout=30_000)
 
     def ask(self, question: str) -> str:
         """Ask, wait for the receipt of the answer, return its text."""

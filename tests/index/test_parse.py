@@ -116,6 +116,42 @@ def pdf(*pages: list[str], title: str = "") -> bytes:
     return out.getvalue()
 
 
+def placed(*lines: tuple[float, float, str]) -> bytes:
+    """A page with each text at its place."""
+    out = io.BytesIO()
+    canvas = Canvas(out)
+    canvas.setFont("Helvetica", 10)
+    for x, y, text in lines:
+        canvas.drawString(x, y, text)
+    canvas.save()
+    return out.getvalue()
+
+
+def test_a_table_of_a_pdf_says_its_columns_again_in_every_row() -> None:
+    rows = [
+        ("Contract", "Leave", "On top"),
+        ("Germany", "30 days", "state holidays and the"),
+        ("UK", "27 days", "none"),
+    ]
+    cells = [(x, 700 - 40 * i, c) for i, row in enumerate(rows) for x, c in zip((60, 220, 380), row, strict=True)]
+    wrapped = (380, 648, "two days of the works council")
+    parsed = parse("a.pdf", placed((60, 740, "Entitlement:"), *cells[:6], wrapped, *cells[6:], (60, 580, "After it.")))
+    assert [parsed.text[b.start : b.end] for b in parsed.blocks if b.kind == "row"] == [
+        "Contract | Leave | On top",
+        "Contract: Germany | Leave: 30 days | On top: state holidays and the two days of the works council",
+        "Contract: UK | Leave: 27 days | On top: none",
+    ]
+    assert parsed.text.endswith("After it.")
+
+
+def test_a_page_of_two_columns_and_words_placed_one_by_one_are_no_tables() -> None:
+    left = [(60.0, 700.0 - 12 * i, f"left {i} tells its part of a long story") for i in range(8)]
+    right = [(320.0, 700.0 - 12 * i, f"right {i} tells its part of a long story") for i in range(8)]
+    assert not [b for b in parse("a.pdf", placed(*left, *right)).blocks if b.kind == "row"]
+    words = [(60.0 + 34 * n, 700.0 - 12 * i, "words.") for i in range(4) for n in range(6)]
+    assert not [b for b in parse("a.pdf", placed(*words)).blocks if b.kind == "row"]
+
+
 def test_pdf_gives_pages_and_numbered_headings() -> None:
     parsed = parse("guide.pdf", pdf(["1 Introduction", "The first page."], ["The second page."], title="The guide"))
     assert parsed.title == "The guide"

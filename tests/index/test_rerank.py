@@ -22,9 +22,17 @@ def test_a_passage_with_all_of_a_questions_words_scores_at_least_as_high_as_any(
 ) -> None:
     question = rerank.question(asked, states(asked))
     whole = asked + told
-    assert rerank.score(question, rerank.encode(whole, states(whole))) >= (
-        rerank.score(question, rerank.encode(told, states(told))) - 1e-6
-    )
+    codes = {"whole": rerank.encode(whole, states(whole)), "told": rerank.encode(told, states(told))}
+    found = rerank.scores(question, codes)
+    assert found["whole"] >= found["told"] - 1e-6
+
+
+@given(WORDS, st.lists(WORDS, max_size=4))
+def test_a_passage_scores_the_same_alone_and_among_others(asked: list[str], told: list[list[str]]) -> None:
+    question = rerank.question(asked, states(asked))
+    codes = {str(i): rerank.encode(words, states(words)) for i, words in enumerate(told)}
+    for i, score in rerank.scores(question, codes).items():
+        assert abs(rerank.scores(question, {i: codes[i]})[i] - score) < 1e-6
 
 
 def test_a_code_is_kept_once_for_each_word_that_carries_meaning() -> None:
@@ -34,14 +42,15 @@ def test_a_code_is_kept_once_for_each_word_that_carries_meaning() -> None:
 
 
 def test_a_passage_without_codes_scores_nothing() -> None:
-    assert rerank.score(rerank.question(["laptop"], states(["laptop"])), b"") == 0.0
+    assert rerank.scores(rerank.question(["laptop"], states(["laptop"])), {"p": b""}) == {"p": 0.0}
 
 
 async def test_the_passage_that_answers_scores_above_one_that_shares_its_words(minilm: MiniLM) -> None:
     question = await minilm.asked("how long may I be away after having a baby")
     texts = ["Parental leave lasts sixteen weeks after the birth.", "How long a baby carrot may be kept: two weeks."]
     (_, leave), (_, carrot) = await minilm.read(texts)
-    assert rerank.score(question, leave) > rerank.score(question, carrot)
+    found = rerank.scores(question, {"leave": leave, "carrot": carrot})
+    assert found["leave"] > found["carrot"]
 
 
 async def test_reading_gives_the_vectors_that_embedding_gives(minilm: MiniLM) -> None:

@@ -12,7 +12,7 @@ from assistant.errors import NotFoundError
 from assistant.index import release
 from assistant.index.embed import MiniLM
 from assistant.index.parse import parse
-from assistant.index.retrieve import Knowledge, ThreadQuery, passage_of
+from assistant.index.retrieve import Knowledge, ThreadQuery
 from assistant.index.scoring import fuse, normalised, of_pieces, pieces
 from tests.index.conftest import HashEmbedder, Index, asker
 
@@ -156,7 +156,11 @@ async def test_the_retriever_gives_llama_index_the_same_passages(index: Index) -
     await index.sync(BOOK)
     retriever = index.knowledge.retriever(asker(), 3)
     nodes = await retriever.aretrieve(QueryBundle("laptops"))
-    assert tuple(passage_of(n) for n in nodes) == retriever.found.passages
+    found = retriever.found.passages
+    assert [(n.node.node_id, n.node.get_content(), n.score) for n in nodes] == [
+        (p.id, p.text, p.scores.fused) for p in found
+    ]
+    assert [n.node.metadata["headings"] for n in nodes] == [p.place.headings for p in found]
     threaded = await retriever.aretrieve(ThreadQuery("and them?", before=(("thirty days of holiday", 1.0),)))
     assert threaded[0].node.metadata["document"] == "leave/holiday.md"
 

@@ -151,7 +151,7 @@ async def test_words_are_found_by_their_beginning_without_case_and_accents(db: D
 async def test_what_was_erased_or_is_still_being_written_is_not_found(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada, "plain")
     await threads.begin_answer(db, ada, thread, question, "a1", "p")
-    await threads.grow(db, "a1", "quagga so far")
+    await threads.grow(db, {"a1": "quagga so far"})
     assert await threads.list_of(db, ada, search="quagga") == []
     await threads.mark_interrupted(db, set())
     assert [t.id for t in await threads.list_of(db, ada, search="quagga")] == [thread]

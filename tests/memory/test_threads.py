@@ -166,7 +166,7 @@ async def test_twenty_chats_at_once_lose_no_row(db: Database) -> None:
             question, answer = str(uuid4()), str(uuid4())
             await threads.open_turn(db, asker, thread, question, f"{asker.email} asks {turn}")
             await threads.begin_answer(db, asker, thread, question, answer, "p")
-            await threads.grow(db, answer, "…")
+            await threads.grow(db, {answer: "…"})
             await threads.close_turn(db, asker, plain(thread, answer, f"{asker.email} hears {turn}"), [])
             await feedback.rate(db, asker, answer, turn % 2)
             expected += [f"{asker.email} asks {turn}", f"{asker.email} hears {turn}"]
@@ -243,10 +243,10 @@ async def test_when_one_part_of_an_answer_cannot_be_stored_none_is(
 async def test_a_growing_answer_is_kept_as_it_grows_and_not_after_its_end(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
     await threads.begin_answer(db, ada, thread, question, "a1", "p")
-    await threads.grow(db, "a1", "Ten da")
+    await threads.grow(db, {"a1": "Ten da"})
     assert (await threads.reopen(db, ada, thread)).messages[1].text == "Ten da"
     await threads.close_turn(db, ada, plain(thread, "a1", "Ten days."), [])
-    await threads.grow(db, "a1", "late")
+    await threads.grow(db, {"a1": "late"})
     assert (await threads.reopen(db, ada, thread)).messages[1].text == "Ten days."
 
 
@@ -254,7 +254,7 @@ async def test_answers_of_a_process_that_is_gone_are_marked_and_no_others(db: Da
     thread, question = await asked(db, ada)
     for answer, owner in (("a1", "dead"), ("a2", "alive"), ("a3", "dead")):
         await threads.begin_answer(db, ada, thread, question, answer, owner)
-        await threads.grow(db, answer, "so far")
+        await threads.grow(db, {answer: "so far"})
     await threads.close_turn(db, ada, plain(thread, "a3"), [])
     assert await threads.mark_interrupted(db, {"alive"}) == 1
     async with db.read() as session:
@@ -413,7 +413,7 @@ async def test_a_turn_that_ends_after_its_conversation_was_deleted_stores_nothin
     await threads.begin_answer(db, ada, thread, question, "a1", "p")
     await threads.delete(db, ada, thread)
     await threads.erase(db, ada, thread)
-    await threads.grow(db, "a1", CANARY)
+    await threads.grow(db, {"a1": CANARY})
     with pytest.raises(NotFoundError):
         await threads.close_turn(db, ada, plain(thread, "a1", CANARY), [])
     with pytest.raises(NotFoundError):

@@ -82,6 +82,7 @@ class Chat:
 
     def __init__(self, site: Site, client: httpx.AsyncClient, thread: str = "") -> None:
         self.site, self.client, self.thread = site, client, thread
+        self.session = str(uuid4())
         self.sio = socketio.AsyncClient(reconnection=False)
         self.events: list[tuple[str, Any]] = []
         self._ended = asyncio.Event()
@@ -94,11 +95,11 @@ class Chat:
         if event == "task_end":
             self._ended.set()
 
-    async def open(self, **more: Any) -> Chat:
+    async def open(self, *, as_far_as_the_door: bool = False, **more: Any) -> Chat:
         cookies = "; ".join(f"{k}={v}" for k, v in self.client.cookies.items())
         auth = {
             "clientType": "webapp",
-            "sessionId": str(uuid4()),
+            "sessionId": self.session,
             "threadId": self.thread,
             "userEnv": "{}",
             "chatProfile": "",
@@ -110,6 +111,8 @@ class Chat:
             headers={"Cookie": cookies, **more},
             auth=auth,
         )
+        if as_far_as_the_door:
+            return self
         await self.sio.emit("connection_successful")
         await asyncio.sleep(0.3)
         return self

@@ -135,7 +135,7 @@ class FakeTurn:
                     break
                 shown += ("" if not shown else " ") + word
                 self._put(Delta(text=word if shown == word else f" {word}"))
-                await threads.grow(db, self.answer_id, shown)
+                await threads.grow(db, {self.answer_id: shown})
                 await asyncio.sleep(self._turns.delay)
             await self._close(shown, document)
         finally:

@@ -38,6 +38,19 @@ async def test_a_thread_reopens_whole(chat: Chat, ada: httpx.AsyncClient) -> Non
     assert again["steps"][2]["parentId"] == again["steps"][1]["id"]
 
 
+async def test_a_thread_reopens_though_the_page_opened_its_socket_twice(
+    site: Site, chat: Chat, ada: httpx.AsyncClient
+) -> None:
+    await chat.ask("Can I carry days over?")
+    first, second = Chat(site, ada, chat.thread), Chat(site, ada, chat.thread)
+    second.session = first.session
+    await first.open(as_far_as_the_door=True)
+    await first.close()
+    await second.open()
+    assert [d["id"] for e, d in second.events if e == "resume_thread"] == [chat.thread]
+    await second.close()
+
+
 async def test_twenty_chats_at_once_lose_no_row(site: Site, ada: httpx.AsyncClient) -> None:
     chats = [await Chat(site, ada).open() for _ in range(20)]
     await asyncio.gather(*(c.ask(f"Can I carry days over? {i}") for i, c in enumerate(chats)))

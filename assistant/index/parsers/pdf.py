@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, moment
-from assistant.index.parsers import picture
+from assistant.index.parsers import pdf_lines, picture
 
 _UNDECODED = " in a form that is not read; print it to a new PDF"
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.?\s+[A-ZÄÖÜ][^.!?;]{2,70}$")
@@ -29,14 +30,15 @@ def pdf(data: bytes) -> Parsed:
     scanned = undecoded = 0
     for number, sheet in enumerate(reader.pages, 1):
         page.page = number
-        text = sheet.extract_text() or ""
-        if not text.strip() and _has_images(sheet):
+        found = pdf_lines.lines(sheet)
+        if not any(line.text for line in found) and _has_images(sheet):
             if picture.available():
                 text, whole = _recognised(sheet, reading)
+                found = [pdf_lines.Line(line.strip()) for line in text.split("\n")]
                 undecoded += not whole
             else:
                 scanned += 1
-        _write(text, page)
+        _write(found, page)
     if not page.blocks and scanned:
         raise ParseError(picture.NEEDS_TESSERACT)
     if not page.blocks and undecoded:
@@ -60,17 +62,19 @@ def _pages(count: int) -> str:
     return "a page holds" if count == 1 else f"{count} pages hold"
 
 
-def _write(text: str, page: Page) -> None:
+def _write(found: Sequence[pdf_lines.Line], page: Page) -> None:
     lines: list[str] = []
-    for line in [*map(str.strip, text.split("\n")), ""]:
-        heading = _NUMBERED.match(line)
-        if heading or not line:
-            page.add("\n".join(lines))
-            lines = []
-            if heading:
-                page.add(line, "heading", 2 + heading.group(1).count("."))
-        else:
-            lines.append(line)
+    for piece in [*pdf_lines.pieces(found), ""]:
+        heading = _NUMBERED.match(piece) if isinstance(piece, str) else None
+        if isinstance(piece, str) and piece and not heading:
+            lines.append(piece)
+            continue
+        page.add("\n".join(lines))
+        lines = []
+        if isinstance(piece, list):
+            page.table(piece)
+        elif heading:
+            page.add(piece, "heading", 2 + heading.group(1).count("."))
 
 
 def _fact(reader: Any, key: str) -> str:
