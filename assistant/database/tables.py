@@ -218,7 +218,10 @@ class AccessRule(SQLModel, table=True):
 
 
 class DocumentRow(SQLModel, table=True):
-    """A file or page as the newest run found it. `state`: indexed, empty, failed or removed."""
+    """A file or page as the newest run found it. `state`: indexed, empty, failed, leaving or removed.
+
+    One that is leaving is found by nobody any more, and taken out of the index by the next run.
+    """
 
     __tablename__ = "document"
     __table_args__ = (UniqueConstraint("source", "path"), Index("ix_document_state_path", "state", "path"))

@@ -54,6 +54,8 @@ BEAT_S = 0.5
 TOGETHER = 100
 # Fewer documents may leave a source at once without anybody being asked.
 FEW = 20
+# Documents whose passages may be in the newest release.
+_STORED = frozenset({"indexed", access.LEAVING})
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os error 122", "disk is full", "disk full")
 
@@ -492,7 +494,7 @@ async def _build(
 ) -> Report:
     """`had` counts the documents that each of the run's sources had before it."""
     moved = await _moved(parts.db, current)
-    lost = [row for row, _, _ in failed if row.state == "indexed"]
+    lost = [row for row, _, _ in failed if row.state in _STORED]
     if current is not None and not (work or gone or moved or lost):
         return await _stay(parts, current, failed, ways, report)
 
@@ -504,9 +506,9 @@ async def _build(
     earlier = await _earlier(parts, current, prints)
     table, fresh = await _table(parts, current, prints)
     made = await _begun(parts, table, prints)
-    was_indexed = {id(w): w.row.state == "indexed" for w in work}
+    was_indexed = {id(w): w.row.state in _STORED for w in work}
     if not fresh:
-        stale = [w.row.id for w in work if w.row.state == "indexed"] + [d.id for d in [*gone, *lost]]
+        stale = [w.row.id for w in work if w.row.state in _STORED] + [d.id for d in [*gone, *lost]]
         await table.remove_documents([i for i in stale if i is not None])
         for document_id, rule in moved:
             await table.set_access(document_id, rule)
@@ -858,7 +860,13 @@ async def _note_documents(session: AsyncSession, found: _Outcome, report: Report
         document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
         document.modified = parsed.modified or document.modified
         document.valid_until, document.passages = parsed.valid_until, count
-        document.state, document.reason, document.updated_at = "indexed", parsed.note, now()
+        # One that was withdrawn since this run read it stays so; the next run takes it out.
+        withdrawn = document.state == access.LEAVING != item.row.state
+        document.state, document.reason, document.updated_at = (
+            access.LEAVING if withdrawn else "indexed",
+            parsed.note,
+            now(),
+        )
         document.indexed_rule = item.row.rule_id
     for row in found.gone:
         document = await _as_it_is(session, row)
