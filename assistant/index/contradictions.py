@@ -102,6 +102,8 @@ def statements(text: str, above: str = "") -> list[Statement]:
 def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statement | None:
     if end - start > LONGEST or text[start] == "#" or text[end - 1] == "?":
         return None
+    if not facts.counts(text[start:end]):
+        return None
     sentence = _ADDRESS.sub(" ", facts.plain(text[start:end]))
     found = [_counted(sentence, f) for f in facts.facts(sentence)]
     figures = tuple(f for f in found if f.kind in _KINDS)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import socket
 import time
@@ -35,7 +36,7 @@ from assistant.database.tables import (
 )
 from assistant.domain import Attempt, Progress, now
 from assistant.errors import AssistantError, BusyError, FullError, InputError, ParseError, ReleaseError
-from assistant.index import access, compact, duplicates, parse, release, split
+from assistant.index import access, compact, disputed, duplicates, parse, release, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
@@ -47,6 +48,7 @@ from assistant.index.store import Store, Table
 from assistant.index.workers import Workers
 from assistant.settings import IndexSettings, Source
 
+log = logging.getLogger(__name__)
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
@@ -74,6 +76,7 @@ class Report:
     unchanged: int = 0
     embedded: int = 0
     duplicates: int = 0
+    contradictions: int = 0
     empty: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
@@ -592,6 +595,23 @@ async def _publish(parts: Parts, found: _Outcome, had: Counter[str], ways: _Ways
     else:
         await _go_live(parts, found, report)
         report.duplicates = await duplicates.mark(parts.db)
+        report.contradictions = await _contradictions(parts)
+
+
+async def _contradictions(parts: Parts) -> int:
+    """How many pairs of passages of the release that went live contradict each other."""
+    try:
+        async with parts.db.read() as session:
+            row = await release.active(session)
+        assert row is not None
+        found = await disputed.refresh(parts.db, await parts.store.open(row.table_name, row.version))
+    except (AssistantError, OSError, RuntimeError, ValueError) as error:
+        # The release is live, and serves without.
+        log.warning("Contradictions could not be looked for: %s", type(error).__name__)
+        return 0
+    if not found.whole:
+        log.warning("There is more to compare than one search for contradictions may take; some may be missing.")
+    return len(found.pairs)
 
 
 async def _served(parts: Parts) -> ReleaseRow | None:
