@@ -563,7 +563,7 @@ def index_contradictions(
             facts = ", ".join(filter(None, (side["owner"], side["modified"])))
             out.print(f"{side['document']} ({facts or 'no owner, no date'}): {side['says']}", markup=False)
         out.print()
-    out.print(f"{found['count']} pairs." if found["count"] else "No two documents contradict each other.")
+    out.print(f"Pairs: {found['count']}.")
     if not found["whole"]:
         err.print("There was more to compare than one search may take; some may be missing.")
 
