@@ -497,6 +497,40 @@ async def activate(settings: Settings, release_id: int, by: str) -> None:
         await release.activate(db, Store(settings.index_uri), release_id, by)
 
 
+async def contradictions(
+    settings: Settings, owner: str | None = None, after: int = 0, *, anew: bool = False
+) -> dict[str, Any]:
+    """Pairs of documents that contradict each other, with their passages; looked for once more if `anew`."""
+    from assistant.index import disputed, release
+    from assistant.index.store import Store
+
+    async with database(settings) as db:
+        async with db.read() as session:
+            row = await release.active(session)
+        if row is None:
+            raise ReleaseError("There is no index yet.", "Run `assistant index sync`.")
+        table = await Store(settings.index_uri).open(row.table_name, row.version)
+        whole = (await disputed.refresh(db, table)).whole if anew else True
+        found = await disputed.listed(db, table, owner, after)
+    pairs = [
+        {
+            "id": pair.id,
+            "newer": pair.newer,
+            "documents": [
+                {
+                    "document": s.document.path,
+                    "owner": s.document.owner,
+                    "modified": s.document.modified and s.document.modified.date().isoformat(),
+                    "says": s.text[s.start : s.end],
+                }
+                for s in pair.sides
+            ],
+        }
+        for pair in found.pairs
+    ]
+    return {"count": found.count, "whole": whole, "owners": dict(found.owners), "pairs": pairs, "after": found.after}
+
+
 async def accept(settings: Settings, release_id: int, by: str) -> None:
     """Answer people from a release that was held."""
     from assistant.index import release

@@ -537,6 +537,37 @@ def index_stale(
     _listed(load(config, data), "documents", as_json, read)
 
 
+@index_app.command("contradictions")
+def index_contradictions(
+    owner: Annotated[str | None, typer.Option(show_default=False)] = None,
+    after: After = 0,
+    anew: Annotated[bool, typer.Option("--anew", help="Look for them once more; every run does.")] = False,
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List documents that say the same thing with another number, date or amount."""
+    settings = load(config, data)
+
+    async def job() -> dict[str, Any]:
+        from assistant import bootstrap
+
+        return await bootstrap.contradictions(settings, owner, after, anew=anew)
+
+    found = _run(job())
+    if as_json:
+        _print_json(found)
+        return
+    for pair in found["pairs"]:
+        for side in pair["documents"]:
+            facts = ", ".join(filter(None, (side["owner"], side["modified"])))
+            out.print(f"{side['document']} ({facts or 'no owner, no date'}): {side['says']}", markup=False)
+        out.print()
+    out.print(f"Pairs: {found['count']}.")
+    if not found["whole"]:
+        err.print("There was more to compare than one search may take; some may be missing.")
+
+
 @app.command("audit")
 def audit_log(
     person: Annotated[str, typer.Option(help="Only what this one did.")] = "",

@@ -155,7 +155,8 @@ class Source(Section):
     )
     secret_env: Variable = Field(
         default="",
-        description="environment variable; git: a token for https; files: a JSON object of fsspec's options",
+        description="environment variable; git: a token for https; files: a JSON object of fsspec's options, "
+        "for S3 of pyarrow's: access_key, secret_key, region, endpoint_override, scheme",
     )
     groups: list[Name] = Field(
         default=[EVERYONE], min_length=1, description="who may read what no entry of `access` matches"

@@ -11,8 +11,9 @@ from string import Formatter
 import pytest
 from jinja2 import Environment, nodes
 
+from assistant.index.parsers import pdf, picture
 from assistant.settings import PROJECT, Settings
-from assistant.texts import LANGUAGES, pick, say, section
+from assistant.texts import LANGUAGES, pick, reason, say, section
 
 CODE = PROJECT / "assistant"
 Texts = dict[str, dict[str, str]]
@@ -150,3 +151,47 @@ def test_braces_in_a_value_are_said_as_they_are() -> None:
 def test_the_first_language_of_the_browser_that_we_speak_is_picked(header: str, language: str) -> None:
     assert pick(header) == language
     assert pick("fr", "de") == "de"
+
+
+def put(value: ast.expr) -> str:
+    """What stands in the place of a value: a text that we know, else 7."""
+    texts_of = {"_a(kind)": "a docx", "_UNDECODED": pdf._UNDECODED, "picture.INSTALL": picture.INSTALL}
+    return texts_of.get(ast.unparse(value.value) if isinstance(value, ast.FormattedValue) else "", "7")
+
+
+def told(node: ast.expr | None) -> Iterator[str]:
+    """The texts that an expression may be, with 7 for what is put into them."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(str(v.value) if isinstance(v, ast.Constant) else put(v) for v in node.values)
+    elif isinstance(node, ast.IfExp):
+        yield from [*told(node.body), *told(node.orelse)]
+
+
+def reasons() -> Iterator[str]:
+    """What the code says of files that it cannot read, or not whole."""
+    for path, tree in sources():
+        if not path.startswith(("assistant/index/sources/", "assistant/index/parse", "assistant/index/workers")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ParseError":
+                yield from told(node.args[0])
+            elif (isinstance(node, ast.keyword) and node.arg == "note") or (
+                isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in {"note", "problem", "reason"}
+            ):
+                yield from told(node.value)
+
+
+def test_every_reason_why_a_file_is_not_read_is_said_in_german() -> None:
+    known = {r for r in reasons() if r}
+    assert len(known) > 50
+    assert sorted(r for r in known if reason("de", r) == r) == []
+
+
+def test_reasons_keep_what_is_in_them_and_what_is_unknown_stays() -> None:
+    assert reason("de", "not valid JSON: line 3, column 14") == "kein gültiges JSON: Zeile 3, Spalte 14"
+    scanned = "3 pages hold only images; install tesseract to read them"
+    assert reason("de", scanned) == "3 Seiten enthalten nur Bilder; tesseract installieren, um sie zu lesen"
+    assert reason("de", "something {new}") == "something {new}"
+    assert reason("en", "holds no text") == reason("fr", "holds no text") == "holds no text"

@@ -297,7 +297,10 @@ class AccessRule(SQLModel, table=True):
 
 
 class DocumentRow(SQLModel, table=True):
-    """A file or page as the newest run found it. `state`: indexed, empty, failed or removed."""
+    """A file or page as the newest run found it. `state`: indexed, empty, failed, leaving or removed.
+
+    One that is leaving is found by nobody any more, and taken out of the index by the next run.
+    """
 
     __tablename__ = "document"
     __table_args__ = (UniqueConstraint("source", "path"), Index("ix_document_state_path", "state", "path"))
@@ -416,6 +419,28 @@ class ActiveRelease(SQLModel, table=True):
     release_id: int | None = Field(default=None, foreign_key="release.id")
     activated_by: str = ""
     updated_at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
+class ContradictionRow(SQLModel, table=True):
+    """Two documents that disagree: the passages, and where in each the sentence stands. No text of a document.
+
+    One that somebody dismissed is kept, so that it is not found again.
+    """
+
+    __tablename__ = "contradiction"
+    __table_args__ = (UniqueConstraint("one_passage", "other_passage", "one_start", "other_start"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    one_id: int = Field(index=True, description="the document with the smaller number")
+    other_id: int = Field(index=True)
+    one_passage: str
+    other_passage: str
+    one_start: int
+    one_end: int
+    other_start: int
+    other_end: int
+    found_at: datetime = Field(default_factory=now, sa_column=_moment())
+    dismissed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
 class RunRow(SQLModel, table=True):

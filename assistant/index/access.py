@@ -15,6 +15,8 @@ from assistant.settings import Source
 
 # Stands in a rule's key between the rule of the settings and the groups that its documents name themselves.
 AND = " ∩ "
+# The state of a document that is in the index still and that nobody may find any more.
+LEAVING = "leaving"
 Said = Mapping[str, Sequence[str]]
 
 
@@ -76,6 +78,16 @@ async def _rule(session: AsyncSession, name: str, groups: list[str]) -> int:
         await session.flush()
     assert rule.id is not None
     return rule.id
+
+
+async def withdraw(session: AsyncSession, source: str, path: str) -> None:
+    """Let nobody find a document from the next question on; its passages leave with the next run."""
+    statement = select(DocumentRow).where(
+        DocumentRow.source == source, DocumentRow.path == path, DocumentRow.state == "indexed"
+    )
+    if (document := (await session.exec(statement)).first()) is not None:
+        document.state, document.updated_at = LEAVING, now()
+        session.add(document)
 
 
 async def reconcile(session: AsyncSession, sources: Iterable[Source]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 from assistant.domain import Passage
@@ -24,6 +25,12 @@ LONGEST = 400
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]{3,})")
 # A number behind a capital names something: Room 12, Version 3.
 _NAMED = re.compile(r"[A-ZÄÖÜ][\w-]*\s+$")
+# Rows of tables, fields such as `Date: 3 May`, and what a document says of itself: each has its own, and rightly so.
+_NO_PROSE = re.compile(
+    r"\s\|\s|^[\W_]*(?:[\w-]+\s){0,2}[\w-]+:\s|^[\W_]*(?:last|updated|published|reviewed|version|date|page|stand|zuletzt"
+    r"|datum|seite)\b",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(r"\w+://\S+|www\.\S+")
 _NEGATED = frozenset(
     """no not never without except nor cannot can't don't isn't won't
@@ -93,14 +100,17 @@ def siblings(title: str, other: str) -> bool:
     return bool(one & two and one - two and two - one)
 
 
-def statements(text: str, above: str = "") -> list[Statement]:
+@lru_cache(maxsize=4_000)
+def statements(text: str, above: str = "") -> tuple[Statement, ...]:
     """The sentences of a text that state a number, a date or a time; `above` is its title and headings."""
     about = frozenset(stems(above))
-    return [s for start, end in spans(text) if (s := _statement(text, start, end, about)) is not None]
+    return tuple(s for start, end in spans(text) if (s := _statement(text, start, end, about)) is not None)
 
 
 def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statement | None:
     if end - start > LONGEST or text[start] == "#" or text[end - 1] == "?":
+        return None
+    if not facts.counts(text[start:end]) or _NO_PROSE.search(text[start:end]):
         return None
     sentence = _ADDRESS.sub(" ", facts.plain(text[start:end]))
     found = [_counted(sentence, f) for f in facts.facts(sentence)]

@@ -22,7 +22,8 @@ from assistant.index.page import Page
 from assistant.index.rerank import Reader
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.split import split
-from assistant.index.store import PassageVectorStore, Store, Table
+from assistant.index.store import Store, Table
+from assistant.index.vector_store import PassageVectorStore
 from assistant.settings import IndexSettings
 
 MEASURES = {"ndcg@10": nDCG @ 10, "recall@5": R @ 5, "recall@10": R @ 10, "recall@100": R @ 100, "mrr@10": RR @ 10}

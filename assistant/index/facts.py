@@ -111,6 +111,8 @@ _SPELLED = _spelled()
 _SPELLED_WORD = re.compile(
     r"(?<![\w-])(?:" + "|".join(sorted(map(re.escape, _SPELLED), key=len, reverse=True)) + r")(?![\w])", re.IGNORECASE
 )
+_DIGIT = re.compile(r"\d")
+_SPELLED_PARTS = frozenset(part for word in _SPELLED for part in re.split(r"[ -]", word))
 # Said in passing far more often than counted.
 _NOT_COUNTED = {"one", "eins", "zero", "null"}
 _POLITE = re.compile(r"Sie|Ihnen|Ihre?[mnrs]?")
@@ -167,6 +169,11 @@ def facts(text: str) -> list[Fact]:
     out += codes
     rest = _blanked(rest, codes)
     return out + list(_numbers(rest))
+
+
+def counts(text: str) -> bool:
+    """Whether a text can state a number at all; cheap to ask of many."""
+    return bool(_DIGIT.search(text) or not _SPELLED_PARTS.isdisjoint(_WORD.findall(text.lower())))
 
 
 def names(text: str) -> list[Fact]:

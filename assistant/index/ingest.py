@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import socket
 import time
@@ -35,7 +36,7 @@ from assistant.database.tables import (
 )
 from assistant.domain import Attempt, Progress, now
 from assistant.errors import AssistantError, BusyError, FullError, InputError, ParseError, ReleaseError
-from assistant.index import access, compact, duplicates, parse, release, split
+from assistant.index import access, compact, disputed, duplicates, parse, release, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
@@ -47,6 +48,7 @@ from assistant.index.store import Store, Table
 from assistant.index.workers import Workers
 from assistant.settings import IndexSettings, Source
 
+log = logging.getLogger(__name__)
 # Documents read before their passages are embedded together.
 WINDOW = 24
 BEAT_S = 0.5
@@ -54,6 +56,8 @@ BEAT_S = 0.5
 TOGETHER = 100
 # Fewer documents may leave a source at once without anybody being asked.
 FEW = 20
+# Documents whose passages may be in the newest release.
+_STORED = frozenset({"indexed", access.LEAVING})
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os error 122", "disk is full", "disk full")
 
@@ -72,6 +76,7 @@ class Report:
     unchanged: int = 0
     embedded: int = 0
     duplicates: int = 0
+    contradictions: int = 0
     empty: list[str] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
@@ -286,7 +291,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         # Building on what is damaged would make the damage the next release: everything is built anew.
         current = None
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
-    work, seen, failed = [], set(), []
+    work, seen, failed, remarked = [], set(), [], []
     files = [(source, origin, found) for source, origin, every in listed for found in every]
     rows = {
         (source.name, found.path): known.get((source.name, found.path))
@@ -304,8 +309,6 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         row = rows[source.name, found.path]
         facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
         try:
-            if found.problem:
-                raise ParseError(found.problem)
             digest = await _digest(parts, origin, found, row)
         except ParseError as error:
             failed.append((row, facts | {"mark": ""}, error.problem))
@@ -319,8 +322,11 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
             failed.append((row, facts, row.reason if row.state == "failed" else ""))
         elif same and row.state == "indexed" and not fresh_table and not waited:
             report.unchanged += 1
+            if row.mark != found.mark:
+                remarked.append((row, found.mark))
         else:
             work.append(_Work(row, source, origin, digest, facts, found))
+    await _remember_marks(parts.db, remarked)
     await _forget_pending(
         parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
     )
@@ -412,8 +418,14 @@ async def _said_within(db: Database, row: DocumentRow, groups: tuple[str, ...] |
 
 
 async def _digest(parts: Parts, origin: Origin, found: Found, row: DocumentRow) -> str:
-    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway."""
-    if found.mark:
+    """The fingerprint of a document's bytes; empty where its mark says that they have to be read anyway.
+
+    A document that was marked by nothing when it was read is compared by its bytes. Raises `ParseError` where it cannot
+    be read.
+    """
+    if found.problem:
+        raise ParseError(found.problem)
+    if found.mark and (row.mark or not row.sha256):
         return row.sha256 if found.mark == row.mark else ""
     file = await asyncio.to_thread(origin.read, found.path, parts.file_bytes)
     return fingerprint(file.data)
@@ -437,6 +449,14 @@ async def _goes_on(store: Store, current: ReleaseRow, prints: tuple[str, str, st
         return await (await store.open(current.table_name)).is_writable()
     except ReleaseError:
         return False
+
+
+async def _remember_marks(db: Database, marked: Sequence[tuple[DocumentRow, str]]) -> None:
+    """Documents whose bytes had to be compared need not be read again while they carry these marks."""
+    for at in range(0, len(marked), TOGETHER):
+        async with db.write() as session:
+            for row, mark in marked[at : at + TOGETHER]:
+                await session.exec(update(DocumentRow).where(col(DocumentRow.id) == row.id).values(mark=mark))
 
 
 async def _forget_pending(db: Database, rows: Sequence[DocumentRow]) -> None:
@@ -477,7 +497,7 @@ async def _build(
 ) -> Report:
     """`had` counts the documents that each of the run's sources had before it."""
     moved = await _moved(parts.db, current)
-    lost = [row for row, _, _ in failed if row.state == "indexed"]
+    lost = [row for row, _, _ in failed if row.state in _STORED]
     if current is not None and not (work or gone or moved or lost):
         return await _stay(parts, current, failed, ways, report)
 
@@ -489,9 +509,9 @@ async def _build(
     earlier = await _earlier(parts, current, prints)
     table, fresh = await _table(parts, current, prints)
     made = await _begun(parts, table, prints)
-    was_indexed = {id(w): w.row.state == "indexed" for w in work}
+    was_indexed = {id(w): w.row.state in _STORED for w in work}
     if not fresh:
-        stale = [w.row.id for w in work if w.row.state == "indexed"] + [d.id for d in [*gone, *lost]]
+        stale = [w.row.id for w in work if w.row.state in _STORED] + [d.id for d in [*gone, *lost]]
         await table.remove_documents([i for i in stale if i is not None])
         for document_id, rule in moved:
             await table.set_access(document_id, rule)
@@ -503,9 +523,15 @@ async def _build(
         return await _stay(parts, current, failed, ways, report)
     await beat(len(work), len(work), "checking")
     await table.build_indexes()
-    await compact.join(parts.store, table)
+    joined = await compact.join(parts.store, table)
     contents = await table.contents()
     made.version = await table.version()
+    if fresh and joined:
+        # Half of the disk holds what went into the joined files. Should this run be killed, the next one looks for the
+        # version that SQL names.
+        await _set_version(parts.db, made, made.version)
+        await table.forget_older()
+        made.version = await table.version()
     made.documents, made.passages = contents.documents, contents.passages
     made.content_hash, made.vectors_hash = contents.content_hash, contents.vectors_hash
     report.added = sum(not was_indexed[id(w)] for w, _, _ in read)
@@ -569,6 +595,23 @@ async def _publish(parts: Parts, found: _Outcome, had: Counter[str], ways: _Ways
     else:
         await _go_live(parts, found, report)
         report.duplicates = await duplicates.mark(parts.db)
+        report.contradictions = await _contradictions(parts)
+
+
+async def _contradictions(parts: Parts) -> int:
+    """How many pairs of passages of the release that went live contradict each other."""
+    try:
+        async with parts.db.read() as session:
+            row = await release.active(session)
+        assert row is not None
+        found = await disputed.refresh(parts.db, await parts.store.open(row.table_name, row.version))
+    except (AssistantError, OSError, RuntimeError, ValueError) as error:
+        # The release is live, and serves without.
+        log.warning("Contradictions could not be looked for: %s", type(error).__name__)
+        return 0
+    if not found.whole:
+        log.warning("There is more to compare than one search for contradictions may take; some may be missing.")
+    return len(found.pairs)
 
 
 async def _served(parts: Parts) -> ReleaseRow | None:
@@ -837,7 +880,13 @@ async def _note_documents(session: AsyncSession, found: _Outcome, report: Report
         document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
         document.modified = parsed.modified or document.modified
         document.valid_until, document.passages = parsed.valid_until, count
-        document.state, document.reason, document.updated_at = "indexed", parsed.note, now()
+        # One that was withdrawn since this run read it stays so; the next run takes it out.
+        withdrawn = document.state == access.LEAVING != item.row.state
+        document.state, document.reason, document.updated_at = (
+            access.LEAVING if withdrawn else "indexed",
+            parsed.note,
+            now(),
+        )
         document.indexed_rule = item.row.rule_id
     for row in found.gone:
         document = await _as_it_is(session, row)

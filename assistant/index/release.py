@@ -22,7 +22,7 @@ from assistant.database.tables import (
 )
 from assistant.domain import now
 from assistant.errors import InputError, ReleaseError
-from assistant.index import duplicates
+from assistant.index import access, duplicates
 from assistant.index.store import SPARED, Contents, Store, Table
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,8 @@ async def accept(db: Database, store: Store, release_id: int, by: str) -> None:
         release = await _held(session, release_id)
         statement = select(ReleaseChange).where(ReleaseChange.release_id == release_id)
         for change in (await session.exec(statement)).all():
-            if (document := await session.get(DocumentRow, change.document_id)) is not None:
+            document = await session.get(DocumentRow, change.document_id)
+            if document is not None and document.state != access.LEAVING:
                 found = (
                     change.body | {"sketch": bytes.fromhex(change.body["sketch"])} if "sketch" in change.body else {}
                 )

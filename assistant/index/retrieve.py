@@ -24,7 +24,8 @@ from assistant.index import access, dates, duplicates, filters, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
-from assistant.index.store import PassageVectorStore, Store, Table, node_of
+from assistant.index.store import Store, Table
+from assistant.index.vector_store import PassageVectorStore, node_of
 
 SURROUNDING_CHARS = 700
 ORIGINAL_BYTES = 200_000_000

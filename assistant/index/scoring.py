@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from assistant.index import rerank
-from assistant.index.store import PassageVectorStore
+from assistant.index.vector_store import PassageVectorStore
 
 
 @dataclass(frozen=True)

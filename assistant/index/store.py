@@ -1,4 +1,4 @@
-"""The one door to LanceDB: tables of passages at versions, and a LlamaIndex vector store over one of them."""
+"""The one door to LanceDB: tables of passages at versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,14 +20,6 @@ import lancedb
 import pyarrow as pa
 from lancedb.expr import col, lit
 from lancedb.index import FTS, Bitmap
-from llama_index.core.schema import BaseNode, TextNode
-from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
-    VectorStoreQuery,
-    VectorStoreQueryMode,
-    VectorStoreQueryResult,
-)
-from pydantic import PrivateAttr
 
 from assistant.errors import ReleaseError
 
@@ -41,7 +33,7 @@ _NEVER = timedelta(days=36_500)
 _MANIFEST_END = b"LANC"
 # What a model made of a passage: copied where the same text comes again.
 COMPUTED = ("vector", "codes")
-_METADATA = [
+METADATA = [
     "id",
     "document_id",
     "document",
@@ -209,6 +201,10 @@ class Table:
         """Join small files into large ones. What is read does not change."""
         await self._table.optimize(cleanup_older_than=_NEVER)
 
+    async def forget_older(self) -> None:
+        """Forget all versions but the newest: only while nobody reads the table."""
+        await self._table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+
     async def compact(self) -> None:
         """Forget the versions before the oldest that is tagged, once nobody can be reading them.
 
@@ -277,7 +273,7 @@ class Table:
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         # LanceDB raises on what is no valid text; no passage has such an id.
         query = self._table.query().where(col("id").isin([i for i in ids if _is_text(i)]))
-        return list(await query.select(_METADATA).to_list())
+        return list(await query.select(METADATA).to_list())
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The codes of these passages."""
@@ -307,7 +303,7 @@ class Table:
     async def of_document(self, document: int) -> list[dict[str, Any]]:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
-        return sorted(await query.select(_METADATA).to_list(), key=lambda r: r["start"])
+        return sorted(await query.select(METADATA).to_list(), key=lambda r: r["start"])
 
 
 def _is_text(value: str) -> bool:
@@ -330,69 +326,3 @@ def _admitted(rules: Sequence[int], documents: Sequence[int] | None) -> Any:
 def _words(text: str) -> str:
     """The query without what the full text parser may take for its own."""
     return "".join(c if c.isalnum() or c in "'’" else " " for c in text)
-
-
-class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
-    """A release as LlamaIndex sees it. LlamaIndex's own store for LanceDB joins filters as text: this one cannot.
-
-    Reading only: passages are written by a run. `rules` are the access rules of the person who asks, `documents` those
-    that the question restricts itself to.
-    """
-
-    stores_text: bool = True
-    flat_metadata: bool = True
-    rules: list[int]
-    documents: list[int] | None = None
-    _table: Table = PrivateAttr()
-
-    def __init__(self, table: Table, rules: Sequence[int], documents: Iterable[int] | None = None) -> None:
-        super().__init__(rules=list(rules), documents=None if documents is None else sorted(documents))
-        self._table = table
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "PassageVectorStore"
-
-    @property
-    def client(self) -> Any:
-        return self._table
-
-    def add(self, nodes: list[BaseNode], **kwargs: Any) -> list[str]:
-        raise NotImplementedError("passages are written by an indexing run")
-
-    def delete(self, ref_doc_id: str, **kwargs: Any) -> None:
-        raise NotImplementedError("documents leave by an indexing run")
-
-    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        raise NotImplementedError("a synchronous search would block the event loop: use aquery")
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Ids and scores, without the nodes: BM25 for TEXT_SEARCH, cosine similarity otherwise.
-
-        Both sides are asked for far more passages than are shown, and only those shown are read: see `aget_nodes`.
-        """
-        if query.mode is VectorStoreQueryMode.TEXT_SEARCH:
-            found = await self._table.by_text(query.query_str or "", self.rules, query.similarity_top_k, self.documents)
-        else:
-            found = await self._table.by_vector(
-                query.query_embedding or [], self.rules, query.similarity_top_k, self.documents
-            )
-        return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
-
-    async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """What `rerank.scores` reads of these passages."""
-        return await self._table.codes(ids)
-
-    async def aget_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[BaseNode]:
-        """The passages with these ids, in their order."""
-        rows = {r["id"]: r for r in await self._table.passages(node_ids or [])}
-        return [node_of(rows[i]) for i in node_ids or [] if i in rows]
-
-
-def node_of(row: dict[str, Any]) -> TextNode:
-    """A stored row as a LlamaIndex node; the metadata carries all of a `Passage` but its scores."""
-    metadata = {name: row[name] for name in _METADATA if name not in {"id", "text"}}
-    hidden = list(metadata)
-    node = TextNode(id_=row["id"], text=row["text"], metadata=metadata)
-    node.excluded_embed_metadata_keys = node.excluded_llm_metadata_keys = hidden
-    return node

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import col, select
+
 from assistant.database.engine import Database
-from assistant.database.tables import ReleaseRow
+from assistant.database.tables import AuditRow, ReleaseReport, ReleaseRow
 from assistant.domain import Case, Passage
 from assistant.errors import InputError, ReleaseError
 from assistant.index import release
@@ -27,6 +29,8 @@ METRICS = ("hit@1", "hit@5", "mrr")
 DEPTH = 10
 AT_ONCE = 8
 SHOWN = 3
+# As much of an answer as a follow-up is searched with.
+ANSWER_CHARS = 600
 LISTED = 100
 
 
@@ -62,8 +66,10 @@ def failures(kinds: dict[str, dict[str, Any]], floor: dict[str, dict[str, float]
 class RetrievalGate:
     """Searches the cases in a new release and in the active one, without a model: `release.Check`.
 
-    `embedder_of` gives the embedder that a release was made with; where it cannot be had any more, the release is
-    searched by its text alone. `weight_before` is how much the turn before counts in a follow-up.
+    Where a kept release did better than the active one the new one is held to that too, so that small losses do not add
+    up; a release that a person accepted is where this begins anew. `embedder_of` gives the embedder that a release was
+    made with; where it cannot be had any more, the release is searched by its text alone. `weight_before` is how much
+    the turn before counts in a follow-up.
     """
 
     db: Database
@@ -114,7 +120,33 @@ class RetrievalGate:
             "by_text_alone": [side for side, s in (("then", then), ("now", now_)) if s.by_text_alone],
             "seconds": round(time.monotonic() - began, 2),
         }
-        return Judgement(_reason(figures[0], figures[1], self.settings.max_drop), body)
+        reason = _reason(figures[0], figures[1], self.settings.max_drop)
+        best = await self._best(made, against, figures[0])
+        if best is not None and not reason:
+            earlier = await (await self._search(best)).all_of(asked)
+            reached = _figures(_rank(earlier[c.id], expected[c.id] - set(removed)) for c in asked)
+            body["best"] = {"release": best.id, **reached}
+            if fell := _fallen(reached, figures[1], self.settings.max_drop):
+                reason = f"Less is found in it than in release {best.id}, the best of those kept: {fell}."
+        return Judgement(reason, body)
+
+    async def _best(self, made: ReleaseRow, against: ReleaseRow, now_: dict[str, float]) -> ReleaseRow | None:
+        """The kept release that found most when the gate looked, if that was more than the active one finds now."""
+        async with self.db.read() as session:
+            accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
+            since = max((int(s) for s in (await session.exec(accepted)).all()), default=0)
+            kept = select(ReleaseRow).where(
+                col(ReleaseRow.state).in_(release.KEPT_STATES), col(ReleaseRow.id).not_in([made.id, against.id])
+            )
+            rows = {r.id: r for r in (await session.exec(kept.where(col(ReleaseRow.id) >= since))).all()}
+            reports = (await session.exec(select(ReleaseReport).order_by(col(ReleaseReport.release_id)))).all()
+        told: dict[int | None, dict[str, float]] = {}
+        for report in reports:
+            for number, side in ((report.against_id, "then"), (report.release_id, "now")):
+                if number in rows and side in report.body:
+                    told[number] = report.body[side]
+        best = max(told, key=lambda i: sum(told[i].values()), default=None)
+        return rows[best] if best is not None and sum(told[best].values()) > sum(now_.values()) else None
 
     async def changed(self, first: int, second: int) -> list[dict[str, Any]]:
         """The cases whose best passages differ between two kept releases, with those of each."""
@@ -145,9 +177,16 @@ class _Search:
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(case: Case) -> tuple[Passage, ...]:
-            before = [(t, self.weight_before) for t in case.turns[-2:-1]]
+            passages: tuple[Passage, ...] = ()
+            before: list[tuple[str, float]] = []
             async with room:
-                return (await self.search.everything(case.turns[-1], DEPTH, before)).passages
+                for turn in case.turns:
+                    passages = (await self.search.everything(turn, DEPTH, before)).passages
+                    # As the engine searches a thread without a model: the turn before and what it was answered with,
+                    # which is here the best passage, for answers quote it.
+                    said = [turn, *(p.text[:ANSWER_CHARS] for p in passages[:1])]
+                    before = [(text, self.weight_before) for text in said]
+            return passages
 
         try:
             found = await asyncio.gather(*(one(c) for c in cases))
@@ -175,8 +214,13 @@ def _figures(ranks: Iterable[int | None]) -> dict[str, float]:
 
 
 def _reason(then: dict[str, float], now_: dict[str, float], allowed: float) -> str:
+    fell = _fallen(then, now_, allowed)
+    return f"The cases find less in it: {fell}." if fell else ""
+
+
+def _fallen(then: dict[str, float], now_: dict[str, float], allowed: float) -> str:
     fallen = [f"{m} fell from {then[m]:.3f} to {now_[m]:.3f}" for m in METRICS if then[m] - now_[m] > allowed + 1e-9]
-    return f"The cases find less in it: {', '.join(fallen)}; {allowed:g} is allowed." if fallen else ""
+    return f"{', '.join(fallen)}; {allowed:g} is allowed" if fallen else ""
 
 
 def _shown(passages: Sequence[Passage]) -> list[dict[str, str]]:

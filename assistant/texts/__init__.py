@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,25 @@ def say(language: str, key: str, /, **values: object) -> str:
     """
     section, name = key.split(".", 1)
     return _load(language if language in LANGUAGES else "en")[section][name].format_map(values)
+
+
+def reason(language: str, text: str) -> str:
+    """Why a file could not be read, in a language. It is stored in English; what we cannot translate stays so."""
+    for pattern, said in _reasons(language) if language in LANGUAGES else ():
+        if (found := pattern.fullmatch(text)) is not None:
+            return said.format(*(reason(language, value) for value in found.groups()))
+    return text
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _reasons(language: str) -> list[tuple[re.Pattern[str], str]]:
+    file = _FOLDER / "reasons" / f"{language}.toml"
+    known = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    # What says more comes first: a general sentence may hold a special one.
+    return [
+        (re.compile("(.+?)".join(map(re.escape, english.split("{}")))), said)
+        for english, said in sorted(known.items(), key=lambda k: -len(k[0]))
+    ]
 
 
 def section(language: str, name: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from assistant.database.tables import DocumentRow
 from assistant.errors import FullError, InputError, NotFoundError, ParseError
-from assistant.index import schedule
+from assistant.index import access, schedule
 from assistant.index.page import moment
 from assistant.index.sources.narrowing import named
 from assistant.index.sources.opening import location
@@ -107,7 +107,12 @@ async def get(id_: str, source: Pushed) -> Response:
 
 @router.delete(DOCUMENTS, status_code=204)
 async def delete(id_: str, source: Pushed) -> Response:
-    """Let a document go; the next run takes it out of the index. Doing it again changes nothing."""
+    """Let a document go: no question finds it any more, and the next run takes it out of the index.
+
+    Doing it again changes nothing.
+    """
+    async with house.parts().db.write() as session:
+        await access.withdraw(session, source.name, id_)
     if await asyncio.to_thread(_store(source).remove, id_):
         await _let_index(source)
     return Response(status_code=204)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from assistant.errors import ReleaseError
-from assistant.index.store import INDEX_RULES_FROM, PassageVectorStore, Store, Table
+from assistant.index.store import INDEX_RULES_FROM, Store, Table
+from assistant.index.vector_store import PassageVectorStore
 from tests.index.conftest import WIDTH, HashEmbedder
 
 embedder = HashEmbedder()

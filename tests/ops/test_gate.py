@@ -93,3 +93,36 @@ async def test_without_cases_or_when_switched_off_the_gate_lets_everything_pass(
     put(index.folder, {"lunch.md": b"%PDF-1.4 cut off"})
     off = replace(gate(index), settings=GateSettings(enabled=False))
     assert (await run(index, off)).held == ""
+
+
+async def test_small_losses_do_not_add_up_until_a_person_accepts_them(index: Index) -> None:
+    check = replace(gate(index), settings=GateSettings(max_drop=0.15))
+    await index.sync(PAGES)
+    put(index.folder, {"parking.md": "# Cars\n\nNothing to read here.", "rules.md": "# The rules on parking\n\nNone."})
+    assert (await run(index, check)).held == ""
+    put(index.folder, {"lunch.md": "# Food\n\nNothing to read here.", "more.md": "# The rules on lunch\n\nNone."})
+    report = await run(index, check)
+    assert report.held.startswith(
+        "Less is found in it than in release 1, the best of those kept: hit@1 fell from 1.000"
+    )
+    assert (await release.report_of(index.db, 3)).body["best"]["release"] == 1
+    await release.accept(index.db, index.store, 3, "an admin")
+    put(index.folder, {"audit.md": "# Books\n\nNothing to read here.", "third.md": "# The rules on audit\n\nNone."})
+    assert (await run(index, check)).held == ""
+
+
+async def test_a_follow_up_is_searched_with_its_whole_thread(index: Index) -> None:
+    case = Case(id="thread", turns=["what are the rules on travel", "and who is told", "is that so"], doc="told.md")
+    told = {
+        "told.md": "# Reports\n\nWho is told of a travel: the desk of zeppelins.",
+        "so.md": "# Zeppelins\n\nThat is so.",
+    }
+    await index.sync(PAGES | told)
+    check = replace(gate(index, [case]), weight_before=0.9)
+    async with index.db.read() as session:
+        row = await release.active(session)
+    assert row is not None
+    found = (await (await check._search(row)).all_of([case]))["thread"]
+    (alone,) = (await (await check._search(row)).all_of([case.model_copy(update={"turns": case.turns[-1:]})])).values()
+    assert [p.document for p in found][:2] != [p.document for p in alone][:2]
+    assert "told.md" in [p.document for p in found][:2]

@@ -33,7 +33,7 @@ from assistant.domain import (
     Verdict,
     now,
 )
-from assistant.errors import NotFoundError
+from assistant.errors import NotFoundError, ReleaseError
 from assistant.memory import people, threads
 from assistant.settings import Settings
 from assistant.web.rights import readable
@@ -85,6 +85,9 @@ class FakeKnowledge:
             owner=row.owner,
             modified=datetime(2026, 5, 12, tzinfo=UTC),
         )
+
+    async def release(self) -> Any:
+        raise ReleaseError("There is no index yet.")
 
     async def original(self, asker: Asker, document_id: int) -> Any:
         row = await self._document(asker, document_id)

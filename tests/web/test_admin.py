@@ -7,11 +7,13 @@ import re
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from sqlmodel import select
 
 from assistant.database.engine import Database
-from assistant.database.tables import AuditRow
+from assistant.database.tables import AuditRow, ContradictionRow, DocumentRow
 from assistant.web.admin import index_routes, routes
 from tests.web.conftest import Chat, Site
+from tests.web.test_api import on
 from tests.web.test_ownership import _rate
 
 NAMED = {"{act}": "activate"}
@@ -63,6 +65,24 @@ async def test_failed_files_stand_with_their_reasons_and_can_be_narrowed(root: h
     assert "The file is encrypted." in (await root.get("/admin/failed")).text
     other = (await root.get("/admin/failed", params={"reason": "something else"})).text
     assert "broken.pdf" not in other
+
+
+async def test_contradicting_documents_stand_side_by_side_until_somebody_dismisses_them(
+    site: Site, root: httpx.AsyncClient
+) -> None:
+    async def add(db: Database) -> None:
+        async with db.write() as session:
+            one, other = (await session.exec(select(DocumentRow.id).where(DocumentRow.state == "indexed"))).all()[:2]
+            places = {"one_passage": "a", "other_passage": "b", "one_start": 0, "other_start": 0}
+            session.add(ContradictionRow(one_id=one, other_id=other, one_end=1, other_end=1, **places))
+
+    await on(site, add)
+    text = (await root.get("/admin/stale?kind=contradicting")).text
+    assert text.count("This passage is not in the release that answers now.") + text.count("do not admit") == 2
+    (act,) = re.findall(r'action="(/admin/stale/contradictions/\d+/dismiss)"', text)
+    assert (await root.post(act)).status_code == 303
+    assert "No two documents contradict each other" in (await root.get("/admin/stale?kind=contradicting")).text
+    assert (await root.post("/admin/stale/contradictions/99/dismiss")).status_code == 404
 
 
 async def test_a_source_that_is_none_starts_no_run(root: httpx.AsyncClient) -> None:

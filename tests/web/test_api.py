@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from sqlmodel import select
 
 from assistant.database.engine import Database
-from assistant.database.tables import SourceRow
+from assistant.database.tables import AccessRule, DocumentRow, SourceRow
+from assistant.index import access
 from assistant.memory import keys
 from assistant.web import api
 from assistant.web.surface import API
@@ -75,6 +76,28 @@ async def test_a_document_is_kept_shown_replaced_and_removed_and_saying_it_again
             return (await session.exec(select(SourceRow).where(SourceRow.name == "crm"))).one().next_run
 
     assert await on(pushing, due) is not None
+
+
+async def test_a_removed_document_may_be_found_by_no_question_from_then_on(
+    pushing: Site, program: httpx.AsyncClient
+) -> None:
+    async def indexed(db: Database) -> None:
+        async with db.write() as session:
+            rule = AccessRule(key="crm:**", groups=["sales"])
+            session.add(rule)
+            await session.flush()
+            session.add(DocumentRow(source="crm", path="acme.md", rule_id=rule.id, state="indexed"))
+
+    async def found(db: Database) -> list[int]:
+        async with db.read() as session:
+            row = (await session.exec(select(DocumentRow).where(DocumentRow.path == "acme.md"))).one()
+            return list(await access.allowed(session, [row.rule_id], [row.id]))
+
+    await program.put("/v1/documents/acme.md", content=b"# A")
+    await on(pushing, indexed)
+    assert len(await on(pushing, found)) == 1
+    assert (await program.delete("/v1/documents/acme.md")).status_code == 204
+    assert await on(pushing, found) == []
 
 
 async def test_what_is_said_in_headers_counts_too(program: httpx.AsyncClient) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import Response
 
 from assistant.domain import Asker
 from assistant.errors import AssistantError, InputError
-from assistant.index import catalogue
+from assistant.index import catalogue, disputed
 from assistant.memory import people
 from assistant.ops import audit
 from assistant.ops import runs as indexing
@@ -310,13 +311,15 @@ async def show_sources(request: Request, asker: Admin) -> Response:
 async def show_stale(
     request: Request,
     asker: Admin,
-    kind: Literal["expired", "unread"] = "expired",
+    kind: Literal["expired", "unread", "contradicting"] = "expired",
     months: Annotated[int, Query(ge=1, le=120)] = 12,
     owner: Annotated[str | None, Query(max_length=300)] = None,
     after: Number = 0,
 ) -> Response:
     """Documents that somebody should look at, by owner."""
     db = house.parts().db
+    if kind == "contradicting":
+        return await _contradicting(request, asker, owner, after)
     if kind == "expired":
         stale = await catalogue.expired(db, owner, after)
     else:
@@ -325,6 +328,33 @@ async def show_stale(
         request, asker, "stale.html", stale=stale, kind=kind, months=months, owner=owner, choices=MONTHS,
         kept_days=house.parts().settings.retention.threads_days,
     )  # fmt: skip
+
+
+async def _contradicting(request: Request, asker: Asker, owner: str | None, after: int) -> Response:
+    parts, table, problem = house.parts(), None, ""
+    try:
+        table = (await parts.knowledge.release()).table
+    except AssistantError as error:
+        problem = str(error)
+    found = await disputed.listed(parts.db, table, owner, after)
+    documents = {s.document.id for p in found.pairs for s in p.sides if s.document.id is not None}
+    return page(
+        request, asker, "contradicting.html", found=found, owner=owner, choices=MONTHS, kind="contradicting", months=0,
+        allowed=await readable(parts.db, asker, documents), problem=problem,
+    )  # fmt: skip
+
+
+@router.post("/stale/contradictions/{pair}/dismiss")
+async def dismiss_contradiction(
+    asker: Admin, pair: Id, owner: Annotated[str | None, Form(max_length=300)] = None
+) -> Response:
+    """Two passages that do not contradict each other leave the list for good."""
+    db = house.parts().db
+    async with db.write() as session:
+        row = await disputed.dismiss(session, pair)
+    await audit.note(db, asker, "dismiss contradiction", f"{pair}: documents {row.one_id} and {row.other_id}")
+    of_owner = f"&owner={quote(owner)}" if owner is not None else ""
+    return back(f"/admin/stale?kind=contradicting{of_owner}")
 
 
 # Try it

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from assistant.domain import Asker, now
-from assistant.texts import say
+from assistant.texts import reason, say
 from assistant.web.in_words import day, figure
 from assistant.web.sessions import present
 from assistant.web.templating import templates
@@ -48,6 +48,7 @@ def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLRespon
         t=partial(_say, language),
         when=partial(when, language),
         did=partial(did, language),
+        why=partial(reason, language),
         n=partial(figure, language),
         language=language,
         here=request.url.path,

@@ -60,8 +60,8 @@ def test_an_address_that_reads_this_machine_or_the_web_is_refused(url: str) -> N
 
 
 def test_a_store_that_needs_a_package_says_which() -> None:
-    with pytest.raises(InputError, match=r"pip install 'assistant\[s3\]'"):
-        list(Files(Source(name="x", kind="files", url="s3://bucket/x")).documents())
+    with pytest.raises(InputError, match=r"pip install 'assistant\[gcs\]'"):
+        list(Files(Source(name="x", kind="files", url="gs://bucket/x")).documents())
 
 
 def test_nothing_outside_of_the_address_is_read(bucket: str) -> None:

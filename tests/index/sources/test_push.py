@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from sqlmodel import select
 
 from assistant.database.tables import DocumentRow
+from assistant.errors import NotFoundError
+from assistant.index import access, release
 from assistant.index.sources import kept
 from assistant.index.sources.push import About, Push
+from assistant.index.store import Table
 from assistant.settings import Source
-from tests.index.conftest import Index, asker
+from tests.index.conftest import Index, asker, calls_of
 
 pytestmark = pytest.mark.usefixtures("in_process")
 CRM = Source(name="crm", kind="push", groups=["sales", "law"], link="https://crm.example/{path}")
@@ -48,6 +52,46 @@ async def test_a_change_of_what_is_said_alone_is_a_change_and_a_removal_leaves(i
     assert store(index).remove("a.md")
     assert (await index.sync(None, CRM)).removed == 1
     assert not store(index).remove("a.md")
+
+
+async def test_a_withdrawn_document_is_found_by_no_question_and_leaves_with_the_next_run(index: Index) -> None:
+    for name in ("a.md", "b.md"):
+        store(index).put(name, About("text/markdown"), f"# {name}\n\nLamps of {name}.".encode())
+    first = await index.sync(None, CRM)
+    (passage, *_) = (await index.knowledge.search(asker("sales"), "lamps of a.md", 1)).passages
+    async with index.db.write() as session:
+        await access.withdraw(session, "crm", "a.md")
+    assert await index.found("lamps", asker("sales")) == ["b.md"]
+    with pytest.raises(NotFoundError):
+        await index.knowledge.passage(asker("sales"), passage.id)
+    # Pushed anew before any run, it is one document again.
+    store(index).put("a.md", About("text/markdown"), b"# a.md\n\nLanterns of a.md.")
+    again = await index.sync(None, CRM)
+    assert (again.changed, again.passages) == (1, first.passages)
+    async with index.db.write() as session:
+        await access.withdraw(session, "crm", "a.md")
+    store(index).remove("a.md")
+    last = await index.sync(None, CRM)
+    assert (last.removed, last.documents, last.passages) == (1, 1, 1)
+    await release.activate(index.db, index.store, again.release or 0, "an admin")
+    assert await index.found("lanterns lamps", asker("sales")) == ["b.md"]
+
+
+async def test_a_document_withdrawn_while_a_run_reads_it_stays_withdrawn(index: Index) -> None:
+    store(index).put("a.md", About("text/markdown"), b"# A\n\nLamps.")
+    await index.sync(None, CRM)
+    store(index).put("a.md", About("text/markdown"), b"# A\n\nMany lamps.")
+    loop = asyncio.get_running_loop()
+
+    async def withdrawn() -> None:
+        async with index.db.write() as session:
+            await access.withdraw(session, "crm", "a.md")
+
+    tasks: list[asyncio.Task[None]] = []
+    with calls_of(Table, "build_indexes", lambda: tasks.append(loop.create_task(withdrawn()))):
+        await index.sync(None, CRM)
+    assert [t.done() for t in tasks] == [True]
+    assert await index.found("lamps", asker("sales")) == []
 
 
 async def test_another_embedder_keeps_what_was_said_of_documents_of_sources_that_are_not_in_the_run(

@@ -1,0 +1,231 @@
+"""Which documents of a release contradict each other: looked for when a run goes live, kept for their owners."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from sqlalchemy import delete, func, or_, union_all
+from sqlalchemy import select as sql_select
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from assistant.database.engine import Database
+from assistant.database.tables import ContradictionRow, DocumentRow
+from assistant.domain import now
+from assistant.errors import NotFoundError
+from assistant.index.contradictions import LEAST_SHARE, Disagreement, Statement, compared, siblings, statements
+from assistant.index.store import Table
+
+# Bounds of one search: seconds, statements held in memory (about 1 kB each), pairs kept.
+SECONDS = 40.0
+STATEMENTS = 100_000
+KEPT = 1_000
+# A sentence that so many documents say with figures of their own is of a form, like the total of an invoice.
+FORM = 5
+# More sentences than these behind one rare word are a form too, and are not compared.
+TOGETHER = 200
+PAGE = 25
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A statement, where it stands."""
+
+    document: int
+    passage: str
+    title: str
+    what: Statement
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found. `whole` is false when it ended at a bound before it had seen everything."""
+
+    pairs: list[ContradictionRow]
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two documents that disagree, with its passage; no passage where the release that answers has none."""
+
+    document: DocumentRow
+    passage: str
+    start: int
+    end: int
+    text: str = ""
+
+    @property
+    def at(self) -> datetime | None:
+        return self.document.modified
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two documents that disagree. `newer` is 0 or 1: which of them was changed last; None where that is not known."""
+
+    id: int
+    sides: tuple[Side, Side]
+
+    @property
+    def newer(self) -> int | None:
+        one, other = (s.at for s in self.sides)
+        return None if one is None or other is None or one == other else int(other > one)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of pairs, how many there are in all and for each owner, and where the next page goes on."""
+
+    pairs: list[Pair]
+    count: int
+    after: int | None
+    owners: list[tuple[str, int]] = field(default_factory=list)
+
+
+async def refresh(db: Database, table: Table) -> Found:
+    """Look through a release, and keep what is found in place of what was. Returns those that nobody dismissed."""
+    async with db.read() as session:
+        live = set((await session.exec(select(DocumentRow.id).where(DocumentRow.state == "indexed"))).all())
+    found = await search(table, live)
+    async with db.write() as session:
+        known = {_key(r): r for r in (await session.exec(select(ContradictionRow))).all()}
+        there = {_key(r) for r in found.pairs}
+        gone = [r.id for k, r in known.items() if k not in there]
+        await session.exec(delete(ContradictionRow).where(col(ContradictionRow.id).in_(gone)))
+        session.add_all(r for r in found.pairs if _key(r) not in known)
+    shut = {k for k, r in known.items() if r.dismissed_at is not None}
+    return Found([r for r in found.pairs if _key(r) not in shut], found.whole)
+
+
+def _key(row: ContradictionRow) -> tuple[str, str, int, int]:
+    return row.one_passage, row.other_passage, row.one_start, row.other_start
+
+
+async def search(table: Table, documents: set[int | None]) -> Found:
+    """Pairs of sentences of these documents that contradict each other, within the bounds above."""
+    until = time.monotonic() + SECONDS
+    said: list[_Said] = []
+    whole = True
+    async for row in table.rows(["id", "document_id", "title", "headings", "text"]):
+        if row["document_id"] not in documents:
+            continue
+        if len(said) >= STATEMENTS or time.monotonic() > until:
+            whole = False
+            break
+        above = " ".join([row["title"], *(row["headings"] or ())])
+        stated = await asyncio.to_thread(statements, row["text"], above)
+        said += [_Said(row["document_id"], row["id"], row["title"], s) for s in stated]
+    return await asyncio.to_thread(_compared, said, until, whole)
+
+
+def _compared(said: Sequence[_Said], until: float, whole: bool) -> Found:
+    met: set[tuple[int, int]] = set()
+    against: defaultdict[int, set[int]] = defaultdict(set)
+    found: list[tuple[int, int, Disagreement]] = []
+    for block in _blocks(said):
+        if time.monotonic() > until:
+            whole = False
+            break
+        for n, i in enumerate(block):
+            for j in block[n + 1 :]:
+                one, other = said[i], said[j]
+                if one.document == other.document or (i, j) in met:
+                    continue
+                met.add((i, j))
+                where = compared(one.what, other.what)
+                if where is not None and not siblings(one.title, other.title):
+                    found.append((i, j, where))
+                    against[i].add(other.document)
+                    against[j].add(one.document)
+    plain = [(i, j, where) for i, j, where in found if len(against[i]) <= FORM and len(against[j]) <= FORM]
+    rows = {_key(r): r for r in (_row(said[i], said[j], where) for i, j, where in plain)}
+    return Found(sorted(rows.values(), key=_key)[:KEPT], whole and len(rows) <= KEPT)
+
+
+def _blocks(said: Sequence[_Said]) -> Iterator[list[int]]:
+    """Which statements are worth comparing: they count the same thing and share one of their rarest words.
+
+    Two sets that have so much in common must share one of the first few in any order of all words (prefix filtering,
+    Chaudhuri 2006); with the rarest first, few others do.
+    """
+    spread = Counter(w for s in said for w in s.what.words)
+    blocks: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for i, s in enumerate(said):
+        rarest = sorted(s.what.words, key=lambda w: (spread[w], w))
+        first = rarest[: len(rarest) - ceil(LEAST_SHARE * len(rarest)) + 1]
+        for kind, unit in {(f.kind, f.unit) for f in s.what.figures}:
+            for word in first:
+                blocks[word, kind, unit].append(i)
+    return (block for block in blocks.values() if 1 < len(block) <= TOGETHER)
+
+
+def _row(one: _Said, other: _Said, where: Disagreement) -> ContradictionRow:
+    places = [(one, where.one), (other, where.other)]
+    (one, at), (other, there) = sorted(places, key=lambda p: (p[0].document, p[0].passage))
+    return ContradictionRow(
+        one_id=one.document,
+        other_id=other.document,
+        one_passage=one.passage,
+        other_passage=other.passage,
+        one_start=at[0],
+        one_end=at[1],
+        other_start=there[0],
+        other_end=there[1],
+    )
+
+
+async def listed(db: Database, table: Table | None, owner: str | None = None, after: int = 0) -> Listed:
+    """A page of the pairs that nobody dismissed, with their passages out of `table`; of one owner if named."""
+    one, other = aliased(DocumentRow), aliased(DocumentRow)
+    base: Any = (
+        sql_select(ContradictionRow, one, other)
+        .join(one, col(one.id) == col(ContradictionRow.one_id))
+        .join(other, col(other.id) == col(ContradictionRow.other_id))
+        .where(col(ContradictionRow.dismissed_at).is_(None), col(one.state) == "indexed", col(other.state) == "indexed")
+    )
+    both = [base.with_only_columns(ContradictionRow.id, col(d.owner).label("owner")) for d in (one, other)]
+    named = union_all(*both).subquery()
+    per_owner: Any = sql_select(named.c.owner, func.count(func.distinct(named.c.id))).group_by(named.c.owner)
+    wanted = base if owner is None else base.where(or_(col(one.owner) == owner, col(other.owner) == owner))
+    async with db.read() as session:
+        owners = (await session.exec(per_owner)).all()
+        count = int((await session.exec(wanted.with_only_columns(func.count(col(ContradictionRow.id))))).scalar_one())
+        page = wanted.where(col(ContradictionRow.id) > after).order_by(col(ContradictionRow.id)).limit(PAGE + 1)
+        rows = (await session.exec(page)).all()
+    texts = await _texts(table, (i for row, _, _ in rows[:PAGE] for i in (row.one_passage, row.other_passage)))
+    pairs = [
+        Pair(
+            row.id,
+            (
+                Side(a, row.one_passage, row.one_start, row.one_end, texts.get(row.one_passage, "")),
+                Side(b, row.other_passage, row.other_start, row.other_end, texts.get(row.other_passage, "")),
+            ),
+        )
+        for row, a, b in rows[:PAGE]
+    ]
+    told = sorted(((o, int(n)) for o, n in owners), key=lambda o: (-o[1], o[0]))
+    return Listed(pairs, count, rows[PAGE - 1][0].id if len(rows) > PAGE else None, told)
+
+
+async def _texts(table: Table | None, passages: Iterable[str]) -> dict[str, str]:
+    ids = list(dict.fromkeys(passages))
+    return {r["id"]: r["text"] for r in await table.passages(ids)} if table is not None and ids else {}
+
+
+async def dismiss(session: AsyncSession, pair: int) -> ContradictionRow:
+    """Say that two passages do not contradict each other, inside the caller's transaction. Raises `NotFoundError`."""
+    row = await session.get(ContradictionRow, pair)
+    if row is None:
+        raise NotFoundError("There is no such pair of passages.", "It may be settled by now; reload the page.")
+    row.dismissed_at = now()
+    session.add(row)
+    return row

@@ -1,0 +1,163 @@
+"""An object store and a file share read from real servers on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto import settings as moto_settings
+from moto.core.responses import ActionAuthenticatorMixin
+from moto.server import ThreadedMotoServer
+
+from assistant.errors import InputError
+from assistant.index.sources.files import Files
+from assistant.settings import Source
+from tests.index.conftest import Index, asker
+
+pytestmark = pytest.mark.usefixtures("in_process")
+MB = 1_000_000
+READ = ["s3:ListBucket", "s3:GetObject"]
+
+
+class Bucket:
+    """A bucket of an S3 server that lets in one account, which may only read."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        ways = {"endpoint_url": f"http://{address}", "region_name": "us-east-1"}
+        owner = {"aws_access_key_id": "owner", "aws_secret_access_key": "owner"}
+        self.client = boto3.client("s3", **ways, **owner)
+        self.client.create_bucket(Bucket="handbook")
+        iam = boto3.client("iam", **ways, **owner)
+        name = f"reader-{uuid4().hex}"
+        iam.create_user(UserName=name)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        self.key, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": READ, "Resource": "*"}]}
+        iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=json.dumps(policy))
+
+    def put(self, key: str, text: str) -> None:
+        with pytest.MonkeyPatch.context() as open_door:
+            open_door.setattr(moto_settings, "INITIAL_NO_AUTH_ACTION_COUNT", float("inf"))
+            self.client.put_object(Bucket="handbook", Key=key, Body=text.encode())
+
+    def remove(self, key: str) -> None:
+        with pytest.MonkeyPatch.context() as open_door:
+            open_door.setattr(moto_settings, "INITIAL_NO_AUTH_ACTION_COUNT", float("inf"))
+            self.client.delete_object(Bucket="handbook", Key=key)
+
+    def options(self, secret: str = "") -> str:
+        told = {"access_key": self.key, "secret_key": secret or self.secret, "region": "us-east-1"}
+        return json.dumps(told | {"endpoint_override": self.address, "scheme": "http"})
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        found = Bucket(f"{host}:{port}")
+        monkeypatch.setattr(moto_settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0.0)
+        monkeypatch.setattr(ActionAuthenticatorMixin, "request_count", 0)
+        yield found
+    finally:
+        server.stop()
+
+
+def source(url: str, **more: object) -> Source:
+    return Source.model_validate({"name": "store", "kind": "files", "url": url, "secret_env": "STORE", **more})
+
+
+async def test_a_bucket_is_indexed_and_followed_as_it_changes(
+    index: Index, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE", bucket.options())
+    bucket.put("hr/holiday.md", "# Holiday\n\nThirty days of holiday.")
+    bucket.put("hr/trips/by train #1.md", "# Trip\n\nTrains before planes.")
+    bucket.put("hr/drafts/new.md", "# Draft\n\nTrains are too slow.")
+    bucket.put("hr/picture.bin", "x")
+    bucket.put("hr2/other.md", "# Other\n\nTrains of others.")
+    wanted = source("s3://handbook/hr", include=["**/*.md"], exclude=["drafts/**"])
+    first = await index.sync(None, wanted)
+    assert (first.added, first.failed) == (2, [])
+    assert sorted(await index.found("trains")) == ["holiday.md", "trips/by train #1.md"]
+    (passage,) = (await index.knowledge.search(asker(), "thirty days", 1)).passages
+    assert (await index.knowledge.original(asker(), passage.document_id)).data.startswith(b"# Holiday")
+    again = await index.sync(None, wanted)
+    assert (again.unchanged, again.embedded, again.release) == (2, 0, first.release)
+    # The same size within the same second, as the store tells time.
+    bucket.put("hr/holiday.md", "# Holiday\n\nTwenty days of holiday.")
+    bucket.remove("hr/trips/by train #1.md")
+    changed = await index.sync(None, wanted)
+    assert (changed.changed, changed.removed, changed.unchanged) == (1, 1, 0)
+    assert "Twenty" in (await index.knowledge.search(asker(), "days of holiday", 1)).passages[0].text
+
+
+def test_a_wrong_key_is_said_and_not_shown(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE", bucket.options("wrong-secret"))
+    with pytest.raises(InputError, match=r"refused the name or the key.*\n?.*Correct the value of STORE") as error:
+        list(Files(source("s3://handbook/hr")).documents())
+    assert "wrong-secret" not in str(error.value)
+
+
+def test_a_bucket_that_is_not_there_or_a_server_that_does_not_answer_is_said(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE", bucket.options())
+    for url in ("s3://handbook/none", "s3://nobody/hr"):
+        with pytest.raises(InputError, match="cannot be listed"):
+            list(Files(source(url)).documents())
+    monkeypatch.setenv("STORE", bucket.options().replace(bucket.address, "127.0.0.1:9"))
+    with pytest.raises(InputError, match="cannot be listed"):
+        list(Files(source("s3://handbook/hr")).documents())
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Source]]:
+    """Gives sources of an SFTP server over `tmp_path/share`."""
+    pytest.importorskip("paramiko", reason="pip install 'assistant[sftp]'")
+    from tests.fakes import sftp
+
+    (tmp_path / "share/docs/deep").mkdir(parents=True)
+    known = tmp_path / "known_hosts"
+    with sftp.serving(tmp_path / "share", known) as port:
+
+        def made(**options: str) -> Source:
+            told = {"username": sftp.NAME, "password": sftp.PASSWORD, "known_hosts": str(known), **options}
+            ways = {"look_for_keys": False, "allow_agent": False, "skip_instance_cache": True}
+            monkeypatch.setenv("STORE", json.dumps(told | ways))
+            return source(f"sftp://127.0.0.1:{port}/docs", include=["**/*.md"])
+
+        yield made
+
+
+async def test_a_share_over_sftp_is_indexed_and_followed_as_it_changes(
+    index: Index, share: Callable[..., Source], tmp_path: Path
+) -> None:
+    folder = tmp_path / "share/docs"
+    (folder / "holiday.md").write_text("# Holiday\n\nThirty days of holiday.")
+    (folder / "deep/trip.md").write_text("# Trip\n\nTrains before planes.")
+    (folder / "notes.txt").write_text("Not asked for.")
+    (tmp_path / "share/secret.md").write_text("# Secret\n\nOutside.")
+    (folder / "link.md").symlink_to(tmp_path / "share/secret.md")
+    first = await index.sync(None, share())
+    assert first.added == 2
+    assert [(f["path"], "links are not followed" in f["reason"]) for f in first.failed] == [("link.md", True)]
+    assert (await index.sync(None, share())).unchanged == 2
+    (folder / "holiday.md").write_text("# Holiday\n\nTwenty days of holiday.")
+    (folder / "deep/trip.md").unlink()
+    changed = await index.sync(None, share())
+    assert (changed.changed, changed.removed) == (1, 1)
+
+
+def test_a_share_with_a_wrong_password_or_an_unknown_host_is_said(share: Callable[..., Source], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="refused the name or the key") as error:
+        list(Files(share(**{"password": "wrong-secret"})).documents())
+    assert "wrong-secret" not in str(error.value)
+    with pytest.raises(InputError, match="is not in"):
+        list(Files(share(known_hosts=str(tmp_path / "none"))).documents())
