@@ -51,6 +51,8 @@ from assistant.settings import IndexSettings, Source
 log = logging.getLogger(__name__)
 # Documents read before their passages are embedded together.
 WINDOW = 24
+# Passages embedded at once: while they are, each holds the states of all its word pieces, up to 400 kB.
+EMBEDDED_TOGETHER = 256
 BEAT_S = 0.5
 # Documents whose rights change in one transaction: people's own writes wait for it.
 TOGETHER = 100
@@ -751,8 +753,9 @@ def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
 
 
 async def _embed(embedder: Reader, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        for row, read in zip(rows, await embedder.read([r["indexed"] for r in rows]), strict=True):
+    for at in range(0, len(rows), EMBEDDED_TOGETHER):
+        part = rows[at : at + EMBEDDED_TOGETHER]
+        for row, read in zip(part, await embedder.read([r["indexed"] for r in part]), strict=True):
             row["vector"], row["codes"] = read
 
 

@@ -67,9 +67,11 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
             places.setdefault(token, []).append(i)
     if not places:
         return b""
-    units = _units(states)
-    means = np.stack([units[rows].mean(axis=0) for rows in places.values()])
-    return bytes(np.packbits(means @ _hyperplanes(means.shape[1]) > 0, axis=1).tobytes())
+    # The sum of a piece's states lies on the same side of every hyperplane as their mean.
+    order = [row for rows in places.values() for row in rows]
+    starts = np.cumsum([0, *map(len, places.values())])[:-1]
+    sums = np.add.reduceat(_units(states[order]), starts, axis=0)
+    return bytes(np.packbits(sums @ _hyperplanes(sums.shape[1]) > 0, axis=1).tobytes())
 
 
 def question(tokens: Sequence[str], states: Any) -> Asked:
