@@ -35,7 +35,7 @@ from tests.fakes.serve import serving
 
 DOCS, PASSAGES = 500, "1000,10000,50000"
 # About as many passages has a document of `corpus`.
-OF_ONE = 5
+OF_ONE = 8
 # Passages that a run embeds together: those of 24 documents.
 TOGETHER = 160
 SECTIONS, PARAGRAPHS, SENTENCES = 4, 3, 5

@@ -51,6 +51,7 @@ async def test_a_first_run_indexes_what_it_can_and_lists_the_rest(index: Index) 
         "unchanged": 0,
         "embedded": 2,
         "duplicates": 0,
+        "contradictions": 0,
         "empty": ["blank.txt"],
         "failed": [{"path": "broken.pdf", "reason": "not really a pdf file"}],
         "problems": {},
