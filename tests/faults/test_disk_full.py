@@ -6,7 +6,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant import bootstrap
 from assistant.database.engine import Database
@@ -22,10 +24,15 @@ __all__ = ["in_process"]
 
 async def limit(db: Database, more: int) -> None:
     """Let the database grow by so many pages and no further; SQLite then says what it says of a full disk."""
+
+    async def work(session: AsyncSession) -> None:
+        pages = (await session.exec(text("PRAGMA page_count"))).scalar_one()  # type: ignore[call-overload]
+        await session.exec(text(f"PRAGMA max_page_count = {pages + more}"))  # type: ignore[call-overload]
+
+    # SQLite counts it for each connection.
     async with db.write() as session:
-        connection = await session.connection()
-        pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
-        await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + more}")
+        await work(session)
+    await db.writing(work)
 
 
 @pytest.mark.usefixtures("in_process")
