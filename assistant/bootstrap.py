@@ -237,8 +237,8 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
             jobs.Job("old threads", 3600, lambda: threads.forget_old(db, kept.threads_days)),
+            jobs.Job("long work", long_work.EVERY_S, lambda: long_work.run_next(services)),
         ]
-        work.append(jobs.Job("long work", long_work.EVERY_S, lambda: long_work.run_next(services)))
         if settings.sources:
             await schedule.plan(db, settings.sources, settings.data / "sources")
             work.append(jobs.Job("due sources", runs.DUE_S, lambda: runs.start_due(settings, db)))

@@ -235,3 +235,9 @@ def cited_in(text: str) -> list[int]:
 def without_citations(text: str) -> str:
     """The text as it reads without its numbers, for comparing it with a passage."""
     return re.sub(r"\s*\[\d{1,3}\]", "", text)
+
+
+def safe(text: str, available: int = 0) -> str:
+    """A whole text as `CitationFilter` shows it."""
+    stream = CitationFilter(available)
+    return stream.feed(text) + stream.close()

@@ -8,7 +8,6 @@ where there is one, is asked whether that matters.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -108,11 +107,6 @@ async def confirmed(
         return []
     kept = [labels[n - 1] for n in dict.fromkeys(verdict.options) if 1 <= n <= len(labels)]
     return kept if len(kept) > 1 else labels
-
-
-def deadline(turn: float) -> float:
-    """When to stop waiting for the model, on the monotonic clock."""
-    return min(turn, time.monotonic() + LIMIT_S)
 
 
 def choices(question: str, labels: Sequence[str]) -> tuple[Choice, ...]:

@@ -21,15 +21,15 @@ _MARKS = re.compile(r"^(?:[#>*\-•|]+\s*|\d+[.)]\s+)+")
 
 @dataclass(frozen=True)
 class Said:
-    """A sentence, the passage that it stands in, counted from 0, and the words that carry its meaning."""
+    """A sentence, the passage that it stands in, counted from 0, and the words that carry its meaning.
+
+    `same_as` are all its words, in order: what another one has that says the same.
+    """
 
     text: str
     passage: int
     words: frozenset[str]
-
-    @property
-    def same_as(self) -> tuple[str, ...]:
-        return tuple(all_stems(self.text))
+    same_as: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def sentences(passages: Sequence[Passage]) -> list[Said]:
             text = _MARKS.sub("", whole[start:end]).strip()
             words = tuple(all_stems(text))
             if len(words) >= SHORTEST and text not in passage.place.headings and text != passage.title:
-                found.setdefault(words, Said(text, n, frozenset(stems(text)) or frozenset(words)))
+                found.setdefault(words, Said(text, n, frozenset(stems(text)) or frozenset(words), words))
     return list(found.values())
 
 
@@ -89,10 +89,11 @@ def between(
         if progress:
             progress((i + 1) / len(left))
     changed: dict[int, int] = {}
+    matched: set[int] = set()
     for _, i, j in sorted(pairs, key=lambda p: (-p[0], p[1], p[2])):
-        if i not in changed and j not in changed.values():
+        if i not in changed and j not in matched:
             changed[i] = j
-    matched = set(changed.values())
+            matched.add(j)
     return Differences(
         len(alike),
         [(left[i], right[j]) for i, j in sorted(changed.items())],

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -269,7 +270,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if not self._s.settings.chat.tools or not lookups.hinted(question):
             return tools.LookedUp()
         with record.step("tools") as notes:
-            desk, call = self._desk(), Call("tools", record.began + self._s.settings.models.turn_s)
+            desk, call = self._desk(), Call("tools", self._until(record))
             quoting = self._s.models.calls_tools() and (await self._route())[1]
             found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
             record.attempts.extend([*call.attempts, *desk.attempts])
@@ -485,15 +486,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
             if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
-                prompt, call = self._s.prompts["enough"], Call("enough", verify.deadline(self._until(record)))
-                try:
+                with self._small_job("enough", verify.LIMIT_S, record) as (prompt, call):
                     record.decision = await decide.judged(
                         record.decision, question, found, models=self._s.models, prompt=prompt, call=call
                     )
-                finally:
-                    record.attempts.extend(call.attempts)
-                if call.attempts:
-                    record.prompts.append(prompt.use)
             notes.append(record.decision.reason)
 
     async def _clarify(self, search: rewrite.Search, found: Found, context: recall.Context, record: Record) -> str:
@@ -504,15 +500,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
             labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
             if labels:
-                prompt, call = self._s.prompts["clarify"], Call("clarify", clarify.deadline(self._until(record)))
-                try:
+                with self._small_job("clarify", clarify.LIMIT_S, record) as (prompt, call):
                     labels = await clarify.confirmed(
                         search.text, labels, models=self._s.models, prompt=prompt, call=call
                     )
-                finally:
-                    record.attempts.extend(call.attempts)
-                if call.attempts:
-                    record.prompts.append(prompt.use)
             notes.append(f"{len(labels)} things" if labels else "clear")
         if not labels:
             return ""
@@ -523,7 +514,19 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         listed = "".join(f"\n- {decide.label(label)}" for label in labels)
         return f"{say(self._language, 'chat.which')}\n{listed}"
 
+    @contextmanager
+    def _small_job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
+        """The prompt and the call of a small model's job, until its limit or the turn's end, put on record."""
+        prompt, call = self._s.prompts[name], Call(name, min(self._until(record), time.monotonic() + limit_s))
+        try:
+            yield prompt, call
+        finally:
+            record.attempts.extend(call.attempts)
+        if call.attempts:
+            record.prompts.append(prompt.use)
+
     def _until(self, record: Record) -> float:
+        """When the turn has to be over, on the monotonic clock."""
         return record.began + self._s.settings.models.turn_s
 
     def _decline(self, found: Found) -> str:
@@ -579,7 +582,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             before.append(say(self._language, "chat.weak"))
         intro = "".join(f"*{sentence}*\n\n" for sentence in before)
         with record.step("generate") as notes:
-            call = Call("answer", record.began + self._s.settings.models.turn_s)
+            call = Call("answer", self._until(record))
             filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
             pending, clipped = intro, ""
             try:
@@ -647,20 +650,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         passages = dict(enumerate(found.passages, 1))
         with record.step("verify") as notes:
             if self._s.settings.chat.judge and self._s.models.has("small"):
-                call = Call("judge", verify.deadline(record.began + self._s.settings.models.turn_s))
-                try:
+                with self._small_job("judge", verify.LIMIT_S, record) as (prompt, call):
                     record.verification, decided = await verify.judged(
-                        text,
-                        passages,
-                        self._language,
-                        models=self._s.models,
-                        prompt=self._s.prompts["judge"],
-                        call=call,
+                        text, passages, self._language, models=self._s.models, prompt=prompt, call=call
                     )
-                finally:
-                    record.attempts.extend(call.attempts)
                 if call.attempts:
-                    record.prompts.append(self._s.prompts["judge"].use)
                     notes.append(f"{decided} judged by a model")
             else:
                 record.verification = verify.check(text, passages, self._language)

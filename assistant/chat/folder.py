@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from assistant.chat import evidence
-from assistant.chat.cite import CitationFilter
-from assistant.chat.decide import label
+from assistant.chat.cite import safe
 from assistant.chat.differences import sentences
 from assistant.chat.models import Call
-from assistant.chat.tools import Desk, Result
+from assistant.chat.tools import Desk, Result, link, quoted
 from assistant.database.tables import DocumentRow
 from assistant.domain import Passage
 from assistant.errors import ModelError, NotFoundError
@@ -43,8 +42,7 @@ async def summarise(desk: Desk, rows: Sequence[DocumentRow]) -> Result | None:
         desk.course.kept[key] = text
         if text:
             first = len(given)
-            title = f"[{label(row.title or row.path)}](/documents/{row.id})"
-            parts.append(f"**{title}**\n\n" + _CITED.sub(lambda m, first=first: f"[{int(m[1]) + first}]", text))  # type: ignore[misc]
+            parts.append(f"**{link(row)}**\n\n" + _CITED.sub(lambda m, first=first: f"[{int(m[1]) + first}]", text))  # type: ignore[misc]
             given += passages
     desk.course.done = desk.course.total
     if not parts:
@@ -63,8 +61,7 @@ async def _of_one(desk: Desk, passages: Sequence[Passage]) -> str:
         try:
             messages = prompt.render(language=desk.language, passages=evidence.render(passages))
             reply = await desk.models.complete("small", messages, call)
-            allowed = CitationFilter(len(passages))
-            return " ".join((allowed.feed(reply) + allowed.close()).split())
+            return " ".join(safe(reply, len(passages)).split())
         except ModelError:
             pass  # then it is quoted
         finally:
@@ -80,8 +77,4 @@ def _quotation(passages: Sequence[Passage]) -> str:
     often = Counter(w for s in said for w in s.words)
     weights = {s.text: sum(often[w] for w in s.words if often[w] > 1) / (len(s.words) + 8) for s in said}
     best = sorted(sorted(said, key=lambda s: -weights[s.text])[:QUOTED], key=said.index)
-    lines = []
-    for sentence in best:
-        plain = CitationFilter(0)
-        lines.append(f"{' '.join((plain.feed(sentence.text) + plain.close()).split())} [{sentence.passage + 1}]")
-    return " ".join(lines)
+    return " ".join(f"{quoted(s.text)} [{s.passage + 1}]" for s in best)

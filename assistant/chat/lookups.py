@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from assistant.chat import differences, since
-from assistant.chat.cite import CitationFilter
+from assistant.chat.cite import safe
 from assistant.chat.decide import label
 from assistant.chat.folder import summarise
-from assistant.chat.tools import Chosen, Desk, Result, Tool
+from assistant.chat.tools import Chosen, Desk, Result, Tool, link, quoted
 from assistant.database.tables import DocumentRow
 from assistant.domain import Passage, now
 from assistant.index import lookup
@@ -62,18 +62,8 @@ class Folder(Arguments):
     folder: str = Field(min_length=2, description="the folder's name")
 
 
-def link(row: DocumentRow) -> str:
-    return f"[{label(row.title or row.path)}](/documents/{row.id})"
-
-
 def day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d}" if moment else "–"
-
-
-def quoted(text: str) -> str:
-    """A document's words on one line, with nothing in them that acts."""
-    plain = CitationFilter(0)
-    return " ".join((plain.feed(text) + plain.close()).split())
 
 
 async def find_person(desk: Desk, asked: Colleague) -> Result | None:
@@ -111,8 +101,7 @@ async def open_document(desk: Desk, asked: Whole) -> Result | None:
             break
         at = max(at, passage.place.end)
         used.append(passage)
-        shown = CitationFilter(0)
-        if body := (shown.feed(text) + shown.close()).strip():
+        if body := safe(text).strip():
             parts.append(f"{body} [{len(used)}]")
     if len(used) < len(passages):
         parts.append(f"*{say(desk.language, 'chat.tool_cut', title=link(first))}*")

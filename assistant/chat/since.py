@@ -5,18 +5,10 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-_MONTHS = {
-    name: n
-    for n, names in enumerate(
-        (
-            "january jan januar jänner", "february feb februar", "march mar märz maerz", "april apr", "may mai",
-            "june jun juni", "july jul juli", "august aug", "september sep sept", "october oct oktober okt",
-            "november nov", "december dec dezember dez",
-        ),
-        1,
-    )
-    for name in names.split()
-}  # fmt: skip
+from assistant.index.facts import MONTHS
+from assistant.index.filters import UNIT_DAYS
+
+_MONTHS = MONTHS | {"mar": 3, "maerz": 3, "jänner": 1}
 _DAYS = {
     name: n
     for n, names in enumerate(
@@ -25,8 +17,7 @@ _DAYS = {
     )
     for name in names.split()
 }  # fmt: skip
-_UNITS = {"day": 1, "tag": 1, "week": 7, "woche": 7, "month": 30, "monat": 30, "year": 365, "jahr": 365}
-_UNIT = "|".join(_UNITS)
+_UNIT = "|".join(UNIT_DAYS)
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _DOTTED = re.compile(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})")
 _NAMED = re.compile(
@@ -50,12 +41,12 @@ def moment(said: str, today: date) -> date | None:
         day, month, year = map(int, found.groups())
         return _made(year, month, day)
     if found := _AGO.fullmatch(text):
-        return today - timedelta(days=int(found[1]) * _UNITS[found[2]])
+        return today - timedelta(days=int(found[1]) * UNIT_DAYS[found[2]])
     if (found := _LAST.fullmatch(text)) or text in _DAYS:
         word = found[1] if found else text
         if word in _DAYS:
             return today - timedelta(days=(today.weekday() - _DAYS[word]) % 7 or 7)
-        unit = next((n for name, n in _UNITS.items() if word.startswith(name)), None)
+        unit = next((n for name, n in UNIT_DAYS.items() if word.startswith(name)), None)
         if unit is not None:
             return today - timedelta(days=unit)
         text = word

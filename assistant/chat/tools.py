@@ -15,10 +15,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from assistant.chat.cite import safe
+from assistant.chat.decide import label
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.chat.structured import read_object
 from assistant.database.engine import Database
+from assistant.database.tables import DocumentRow
 from assistant.domain import EVERYONE, Asker, Attempt, Passage, ToolUse
 from assistant.errors import AssistantError, ModelError
 from assistant.index.retrieve import Knowledge
@@ -155,6 +158,16 @@ async def call(
         documents=result.documents if result else (),
     )
     return use, result
+
+
+def link(row: DocumentRow) -> str:
+    """A document by its title, as Markdown."""
+    return f"[{label(row.title or row.path)}](/documents/{row.id})"
+
+
+def quoted(text: str) -> str:
+    """A document's words on one line, with nothing in them that acts."""
+    return " ".join(safe(text).split())
 
 
 def shown(arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,6 @@ near the same words. What the rules leave open, words that are only half there, 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -199,11 +198,6 @@ class _Judgement(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     verdicts: list[_Verdict] = Field(min_length=1, max_length=200)
-
-
-def deadline(turn: float) -> float:
-    """When the judge must be done, on the monotonic clock: its own limit, or the turn's end."""
-    return min(turn, time.monotonic() + LIMIT_S)
 
 
 def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[tuple[SentenceCheck, bool]]:

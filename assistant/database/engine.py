@@ -98,7 +98,7 @@ def _prepare(engine: Engine, begin: str) -> None:
     event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
 
 
-class _Here:
+class _Threads:
     """SQLite on threads of its own, for work that runs there at once."""
 
     def __init__(self, url: URL, busy_s: float) -> None:
@@ -127,7 +127,7 @@ class Database:
         self.url = url
         address = make_url(url)
         self.is_sqlite = address.get_backend_name() == "sqlite"
-        self._here: _Here | None = None
+        self._threads: _Threads | None = None
         if self.is_sqlite:
             if (name := address.database) and name != ":memory:":
                 try:
@@ -136,7 +136,7 @@ class Database:
                     raise SettingsError(
                         f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
                     ) from error
-                self._here = _Here(address.set(drivername="sqlite"), busy_s)
+                self._threads = _Threads(address.set(drivername="sqlite"), busy_s)
             options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}}
             self._reader = create_async_engine(url, pool_size=4, max_overflow=0, **options)
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
@@ -155,21 +155,21 @@ class Database:
 
     async def reading(self, work: Work[T]) -> T:
         """`work` with a session for reading, at once: see `at_once`."""
-        if self._here is None:
+        if self._threads is None:
             async with self.read() as session:
                 return await work(session)
-        run = partial(at_once.run, self._here.reader, work, commit=False)
+        run = partial(at_once.run, self._threads.reader, work, commit=False)
         with self._in_words():
-            return await asyncio.get_running_loop().run_in_executor(self._here.reading, run)
+            return await asyncio.get_running_loop().run_in_executor(self._threads.reading, run)
 
     async def writing(self, work: Work[T]) -> T:
         """`work` in a transaction of `write`, at once: see `at_once`."""
-        if self._here is None:
+        if self._threads is None:
             async with self.write() as session:
                 return await work(session)
-        run = partial(at_once.run, self._here.writer, work, commit=True)
+        run = partial(at_once.run, self._threads.writer, work, commit=True)
         with self._in_words():
-            return await asyncio.get_running_loop().run_in_executor(self._here.writing, run)
+            return await asyncio.get_running_loop().run_in_executor(self._threads.writing, run)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -252,8 +252,8 @@ class Database:
             return False
 
     async def close(self) -> None:
-        if self._here is not None:
-            await asyncio.to_thread(self._here.close)
+        if self._threads is not None:
+            await asyncio.to_thread(self._threads.close)
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()

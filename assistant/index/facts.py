@@ -16,11 +16,11 @@ from assistant.index.sentences import stems
 Kind = Literal["quote", "date", "time", "number", "name", "code"]
 Value = float | str | tuple[int | None, ...]
 
-_MONTHS = {
+MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "january januar jan", "february februar feb", "march märz mar mrz", "april apr", "may mai", "june juni jun",
+            "january januar jan", "february februar feb", "march märz", "april apr", "may mai", "june juni jun",
             "july juli jul", "august aug", "september sept sep", "october oktober oct okt", "november nov",
             "december dezember dec dez",
         ),
@@ -28,6 +28,7 @@ _MONTHS = {
     )
     for name in names.split()
 }  # fmt: skip
+_MONTHS = MONTHS | {"mar": 3, "mrz": 3}
 _MONTH = r"(?P<month>" + "|".join(sorted((m.capitalize() for m in _MONTHS), key=len, reverse=True)) + r")\b\.?"
 _DATES = [
     re.compile(r"\b(?P<year>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})\b"),

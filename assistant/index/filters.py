@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.tables import DocumentRow
 from assistant.index.dates import dated, series
+from assistant.index.facts import MONTHS
 from assistant.index.sentences import STOP, all_stems, stems
 
 # A question of fewer words than this says nothing once its filter is taken out.
@@ -54,19 +55,7 @@ _NAMED = [
 ]
 _QUOTED = re.compile(r"\b(?:in|from|does|laut|aus|according to)\s+[“\"„](?P<what>[^”“\"]{3,120})[”“\"]", re.IGNORECASE)
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january januar jan", "february februar feb", "march märz", "april apr", "may mai", "june juni jun",
-            "july juli jul", "august aug", "september sept sep", "october oktober oct okt", "november nov",
-            "december dezember dec dez",
-        ),
-        1,
-    )
-    for name in names.split()
-}  # fmt: skip
-_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _WHEN = (
     rf"(?:(?P<iso>\d{{4}}-\d\d-\d\d)|(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?)?(?P<month>{_MONTH})\b"
     r"(?:,?\s+(?P<myear>(?:19|20)\d\d))?|(?P<year>(?:19|20)\d\d)\b|(?:the\s+|dem\s+|der\s+)?(?P<unit>yesterday|gestern|"
@@ -105,7 +94,8 @@ _NUMBERS = {
     for n, words in ((2, "two zwei"), (3, "three drei"), (4, "four vier"), (5, "five fünf"), (6, "six sechs"))
     for word in words.split()
 }
-_DAYS = {"day": 1, "tag": 1, "week": 7, "woche": 7, "month": 30, "monat": 30, "year": 365, "jahr": 365}
+# How many days the words for a stretch of time stand for.
+UNIT_DAYS = {"day": 1, "tag": 1, "week": 7, "woche": 7, "month": 30, "monat": 30, "year": 365, "jahr": 365}
 
 
 @dataclass(frozen=True)
@@ -252,7 +242,7 @@ def _of_kind_and_year(question: str, documents: Sequence[Known]) -> tuple[tuple[
         of_sort, start = _of_sort(found["what"], documents)
         if not of_sort:
             continue
-        year, month = int(found["year"]), _MONTHS.get((found["month"] or "").lower())
+        year, month = int(found["year"]), MONTHS.get((found["month"] or "").lower())
         since = datetime(year, month or 1, 1, tzinfo=UTC)
         until = _next(since) if month else datetime(year + 1, 1, 1, tzinfo=UTC)
         begin = found.start("what") + start if start else found.start()
@@ -284,7 +274,7 @@ def _periods(question: str, today: datetime) -> Iterator[tuple[tuple[int, int], 
     for found in _LAST.finditer(question):
         number, unit = found["n"] or found["zahl"] or "1", (found["unit"] or found["einheit"]).lower()
         count = _NUMBERS.get(number.lower()) or int(number)
-        yield found.span(), today - timedelta(days=min(count, 1_000) * _DAYS[unit]), None
+        yield found.span(), today - timedelta(days=min(count, 1_000) * UNIT_DAYS[unit]), None
 
 
 def _moment(found: re.Match[str], today: datetime) -> datetime | None:
@@ -293,7 +283,7 @@ def _moment(found: re.Match[str], today: datetime) -> datetime | None:
         if found["iso"]:
             return datetime.fromisoformat(found["iso"]).replace(tzinfo=UTC)
         if found["month"]:
-            month, year = _MONTHS[found["month"].lower()], int(found["myear"] or today.year)
+            month, year = MONTHS[found["month"].lower()], int(found["myear"] or today.year)
             if not found["myear"] and month > today.month:
                 year -= 1
             return datetime(year, month, int(found["day"] or 1), tzinfo=UTC)

@@ -247,26 +247,27 @@ class Knowledge:
         found = await stages(store, self._embedder, texts, self.recipe, comparable=comparable)
         self._watch(found)
         began = time.monotonic()
-        rows = {r["id"]: r for r in await opened.table.passages(found.order()[: k * 5 + 30])}
+        best = found.order()[: k * 5 + 30]
+        rows = {r["id"]: r for r in await opened.table.passages(best)}
         documents = await self._db.reading(
             lambda session: self._readable(session, rules, [r["document_id"] for r in rows.values()])
         )
         shown: Counter[int] = Counter()
         kept: list[str] = []
-        order = [i for i in found.order()[: k * 5 + 30] if i in rows]
-        readable = {i: rows[i]["document_id"] for i in order if rows[i]["document_id"] in documents}
-        for i in duplicates.once(list(readable), {i: rows[i]["text"] for i in readable}, readable, documents):
+        readable = {i: rows[i]["document_id"] for i in best if i in rows and rows[i]["document_id"] in documents}
+        texts_of = {i: rows[i]["text"] for i in readable}
+        for i in duplicates.once(list(readable), texts_of, readable, documents):
             document = readable[i]
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
+        today = now()
         fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
         notes: list[str] = []
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
-            texts_of = {i: rows[i]["text"] for i in kept}
-            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, now())
+            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, today)
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
         passages = tuple(
@@ -288,7 +289,6 @@ class Knowledge:
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
-        today = now()
         expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
         return Found(
             passages,

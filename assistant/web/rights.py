@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from assistant.database.engine import Database
+from assistant.database.tables import DocumentRow
 from assistant.domain import Asker
 from assistant.index import access
 
 
-async def readable(db: Database, asker: Asker, document_ids: Iterable[int]) -> set[int]:
+async def documents(db: Database, asker: Asker, document_ids: Iterable[int]) -> dict[int, DocumentRow]:
     """Those of the documents that are still there and that the asker may read now."""
     wanted = set(document_ids)
-    if not wanted:
-        return set()
-    async with db.read() as session:
-        return set(await access.allowed(session, await access.rules_of(session, asker), wanted))
+    return await db.reading(lambda session: access.readable(session, asker, wanted)) if wanted else {}
+
+
+async def readable(db: Database, asker: Asker, document_ids: Iterable[int]) -> set[int]:
+    """The ids of those."""
+    return set(await documents(db, asker, document_ids))

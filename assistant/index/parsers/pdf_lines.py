@@ -76,10 +76,12 @@ def running(pages: Iterable[Sequence[Line]]) -> set[tuple[str, int]]:
     count, on = 0, Counter[tuple[str, int]]()
     for page in pages:
         count += 1
-        heights = [line.y for line in page if line.text]
+        said = [line for line in page if line.text]
         # A page of one or two lines is all text.
-        if len(heights) > 2:
-            on.update({place(line) for line in page if line.text and line.y in (max(heights), min(heights))})
+        if len(said) > 2:
+            heights = [line.y for line in said]
+            outermost = {max(heights), min(heights)}
+            on.update({place(line) for line in said if line.y in outermost})
     return {key for key, pages_with in on.items() if pages_with > 1 and pages_with * 2 > count}
 
 

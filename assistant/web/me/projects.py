@@ -6,9 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from sqlmodel import col, select
 
-from assistant.database.tables import DocumentRow
 from assistant.domain import Asker
 from assistant.errors import InputError, LimitError
 from assistant.index import lookup
@@ -17,7 +15,7 @@ from assistant.texts import say
 from assistant.web import house
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.me.render import page
-from assistant.web.rights import readable
+from assistant.web.rights import documents, readable
 from assistant.web.sessions import present
 
 router = APIRouter()
@@ -28,17 +26,14 @@ ADDRESS = "/me/projects"
 async def _page(request: Request, asker: Asker, problem: str = "", q: str = "", of: str = "") -> Response:
     db = house.parts().db
     mine = await projects.list_of(db, asker)
-    named = {d for row, _ in mine for d in row.documents}
-    allowed = await readable(db, asker, named)
-    async with db.read() as session:
-        rows = (await session.exec(select(DocumentRow).where(col(DocumentRow.id).in_(allowed)))).all()
+    named = await documents(db, asker, {d for row, _ in mine for d in row.documents})
     return page(
         request,
         asker,
         "projects.html",
         status=400 if problem else 200,
         projects=mine,
-        titles={d.id: d.title or d.path for d in rows},
+        titles={i: d.title or d.path for i, d in named.items()},
         found=await lookup.titled(db, asker, q, 8) if q.strip() else [],
         q=q,
         of=of,

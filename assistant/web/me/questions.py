@@ -8,9 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
-from sqlmodel import col, select
 
-from assistant.database.tables import DocumentRow
 from assistant.domain import Asker, Nearest
 from assistant.errors import InputError, LimitError, NotFoundError
 from assistant.memory import people, questions
@@ -20,7 +18,7 @@ from assistant.web import house
 from assistant.web.admin.render import when
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.me.render import page
-from assistant.web.rights import readable
+from assistant.web.rights import documents, readable
 from assistant.web.sessions import present
 
 router = APIRouter()
@@ -96,11 +94,8 @@ async def ask_owner(answer_id: str, body: Ask, asker: SignedIn) -> dict[str, str
 
 async def _titles(asker: Asker, asked: Iterable[questions.Asked]) -> dict[int, str]:
     """Titles of the documents in question that the reader may read today."""
-    db = house.parts().db
-    allowed = await readable(db, asker, [q.row.document_id for q in asked])
-    async with db.read() as session:
-        rows = await session.exec(select(DocumentRow).where(col(DocumentRow.id).in_(allowed)))
-        return {d.id: d.title for d in rows.all() if d.id is not None}
+    found = await documents(house.parts().db, asker, [q.row.document_id for q in asked])
+    return {i: d.title for i, d in found.items()}
 
 
 async def _page(request: Request, asker: Asker, problem: str = "") -> Response:
