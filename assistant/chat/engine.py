@@ -61,7 +61,7 @@ from assistant.domain import (
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index.filters import Filter
-from assistant.index.retrieve import Found, Knowledge, ThreadQuery
+from assistant.index.retrieve import Found, Knowledge, ThreadQuery, Today
 from assistant.memory import threads, work
 from assistant.settings import Settings
 from assistant.texts import say
@@ -126,6 +126,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self._found: Found | None = None
         # The documents that the talk's project chose.
         self._chosen: frozenset[int] = frozenset()
+        self._today: Today | None = None
+        # The question being read word by word, from its first moment on.
+        self._reading: asyncio.Task[Any] | None = None
 
     async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -138,6 +141,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.segment = next(iter(sorted(self._asker.groups - {"everyone", "admins"})), "everyone")
         shown: list[str] = []
         outcome: Outcome = "interrupted"
+        if len(text) <= self._s.settings.chat.question_chars:
+            self._reading = self._s.knowledge.read_ahead(text.strip())
         try:
             with record.step("open"):
                 await self._open(text, question_id, answer_id, beside)
@@ -180,7 +185,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield Delta(text=shown[0])
             await self._verify(shown[0], found, record)
             return
-        context = await self._recall(question_id, record)
+        context, self._today = await asyncio.gather(self._recall(question_id, record), self._look())
         self._chosen = context.chosen
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
@@ -271,7 +276,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return tools.LookedUp()
         with record.step("tools") as notes:
             desk, call = self._desk(), Call("tools", self._until(record))
-            quoting = self._s.models.calls_tools() and (await self._route())[1]
+            quoting = self._s.models.calls_tools() and self._route(await self._spent())[1]
             found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
             record.attempts.extend([*call.attempts, *desk.attempts])
             if call.attempts:
@@ -281,6 +286,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             record.tools.extend(found.uses)
             notes.append(", ".join(f"{u.name}: {u.outcome}" for u in found.uses) or "none")
         return found
+
+    async def _spent(self) -> int:
+        return await self._s.db.reading(lambda session: threads.spent_today(session, self._asker.person_id))
 
     async def _begin_work(self, chosen: tools.Chosen, record: Record) -> bool:
         """Leave a long call to the jobs. False where it has to be done at once."""
@@ -330,6 +338,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes.extend(context.said)
             return context
 
+    async def _look(self) -> Today | None:
+        """What the question is searched in; without an index the search will say so."""
+        try:
+            return await self._s.knowledge.today(self._asker)
+        except ReleaseError:
+            return None
+
     async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
         with record.step("rewrite") as notes:
             search = await rewrite.standalone(
@@ -349,17 +364,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _given_before(self, question: str, record: Record) -> tuple[cache.Scope | None, cache.Entry | None]:
         """Where an answer to this question may be kept, and one that was, if all it rests on is still the asker's."""
-        if not self._s.cache.on:
+        if not self._s.cache.on or self._today is None or (release := self._today.opened.row.id) is None:
             return None, None
         with record.step("cache") as notes:
-            try:
-                release, rules = await self._s.knowledge.scope(self._asker)
-            except ReleaseError:
-                return None, None
             chat, prompt = self._s.settings.chat, self._s.prompts["answer"]
             models = ",".join(f"{d.name}={d.model}" for d in self._s.settings.models.deployments)
             way = f"{prompt.name} {prompt.version}|{models}|{self._language}|{chat.passages}|{chat.judge}"
-            scope = cache.Scope(rules, release, way)
+            scope = cache.Scope(self._today.rules, release, way)
+            await self._read()
             entry = self._s.cache.find(scope, question, await self._s.knowledge.vector(question))
             if entry is not None:
                 documents = {p.document_id for p in entry.passages}
@@ -476,7 +488,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.attempts.extend(found.attempts)
         return found
 
+    async def _read(self) -> None:
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+
     async def _search(self, query: ThreadQuery) -> Found:
+        await self._read()
+        query.today = self._today
         depth = DEEPER if self._chosen else 1
         retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages * depth)
         await retriever.aretrieve(query)
@@ -560,7 +578,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         shown: list[str],
     ) -> AsyncIterator[Event]:
         with record.step("route") as notes:
-            tier, quoting_only, why = await self._route()
+            tier, quoting_only, why = self._route(context.spent)
             notes.append("built-in quoting" if quoting_only else f"{tier} tier")
         # A model reads the thread before the question; what quotes needs the question before in the question itself.
         leaning = [text for text, _ in search.before[:1]] if quoting_only else []
@@ -617,12 +635,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             finally:
                 record.attempts.extend(call.attempts)
 
-    async def _route(self) -> tuple[Literal["small", "strong"], bool, str]:
-        """The tier that answers, whether only quoting is left (no model, or no money), and what to tell of it."""
+    def _route(self, spent: int) -> tuple[Literal["small", "strong"], bool, str]:
+        """The tier that answers, whether only quoting is left (no model, or no money), and what to tell of it.
+
+        `spent` is what the person's turns have cost today, in nano-dollars.
+        """
         models = self._s.models
         if not (models.has("strong") or models.has("small")):
             return "small", True, ""
-        spent = await threads.spent_today(self._s.db, self._asker.person_id)
         if spent >= self._s.settings.chat.dollars_per_person_day * NANO:
             return "small", True, say(self._language, "chat.over_budget")
         return ("strong" if models.has("strong") else "small"), False, ""

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from assistant.chat.models import Models
 from assistant.database.engine import Database
 from assistant.domain import Asker
@@ -71,6 +73,8 @@ class Context:
     said: tuple[str, ...] = ()
     # Documents that the talk's project chose and that the asker may read.
     chosen: frozenset[int] = frozenset()
+    # What the person's turns have cost today, in nano-dollars.
+    spent: int = 0
 
 
 async def gather(
@@ -78,18 +82,19 @@ async def gather(
 ) -> Context:
     """What a question is given, within the model's context and today's rights: an answer that rests on a document
     which the person may no longer read is left out, and so is a summary that may."""
-    past, project, kept = await asyncio.gather(
-        threads.past(db, asker, thread_id, settings.chat.window_turns, before=question_id),
-        projects.of_thread(db, asker, thread_id),
-        memory.notes(db, asker),
-    )
-    notes = _fenced([*project.instructions.splitlines(), *(n.text for n in kept)])
-    named = (
-        set(project.documents)
-        | {d for t in past.window for d in t.documents}
-        | set(past.summary.documents if past.summary else ())
-    )
-    allowed = await readable(db, asker, named)
+
+    async def work(session: AsyncSession) -> tuple[threads.Past, projects.Given, list[str], set[int], int]:
+        past = await threads.past(session, asker, thread_id, settings.chat.window_turns, before=question_id)
+        project = await projects.of_thread(session, asker, thread_id)
+        own = [n.text for n in await memory.notes(session, asker)]
+        named = set(project.documents).union(*(t.documents for t in past.window))
+        if past.summary:
+            named.update(past.summary.documents)
+        allowed = set(await access.readable(session, asker, named)) if named else set()
+        return past, project, own, allowed, await threads.spent_today(session, asker.person_id)
+
+    past, project, own, allowed, spent = await db.reading(work)
+    notes = _fenced([*project.instructions.splitlines(), *own])
     window = [t if _open(t, allowed) else replace(t, answer="") for t in past.window if t.state in _STATES]
     room = _room(settings, models) - await tokens(models, [notes])
     fitting = await _fitting(models, window, room * 3 // 4)
@@ -106,18 +111,11 @@ async def gather(
         said.append(f"{notes.count(chr(10)) + 1} notes")
     if project.documents or project.instructions:
         said.append(f"a project with {len(project.documents & allowed)} documents")
-    return Context(fitting, earlier, notes, (*said, f"{given} tokens"), project.documents & allowed)
+    return Context(fitting, earlier, notes, (*said, f"{given} tokens"), project.documents & allowed, spent)
 
 
 def _open(turn: threads.PastTurn, allowed: set[int]) -> bool:
     return turn.known and turn.documents <= allowed
-
-
-async def readable(db: Database, asker: Asker, documents: set[int]) -> set[int]:
-    """Those of the documents that the asker may read now."""
-    if not documents:
-        return set()
-    return set(await db.reading(lambda session: access.readable(session, asker, documents)))
 
 
 def _room(settings: Settings, models: Models) -> int:

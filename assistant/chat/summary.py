@@ -6,10 +6,10 @@ import time
 
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
-from assistant.chat.recall import readable
 from assistant.database.engine import Database
 from assistant.domain import Asker, Receipt
 from assistant.errors import ModelError
+from assistant.index import access
 from assistant.memory import threads
 from assistant.settings import Settings
 
@@ -27,14 +27,19 @@ async def keep_up(
     turns = settings.chat.window_turns
     if turns <= 0 or not models.has("small"):
         return
-    past = await threads.past(db, asker, receipt.thread, turns, before="")
+
+    async def whole(turns: int) -> threads.Past:
+        return await db.reading(lambda session: threads.past(session, asker, receipt.thread, turns, before=""))
+
+    past = await whole(turns)
     covered = past.summary.turns if past.summary else 0
     fresh = len(past.earlier) - covered
     if fresh < EVERY:
         return
-    left = (await threads.past(db, asker, receipt.thread, turns + fresh, before="")).window[:fresh]
+    left = (await whole(turns + fresh)).window[:fresh]
     before = set(past.summary.documents) if past.summary else set()
-    allowed = await readable(db, asker, before | {d for t in left for d in t.documents})
+    named = before.union(*(t.documents for t in left))
+    allowed = set(await db.reading(lambda session: access.readable(session, asker, named)))
     kept = past.summary.text if past.summary and before <= allowed else ""
     lines, rests_on = [], before if kept else set[int]()
     for turn in left:

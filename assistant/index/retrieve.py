@@ -31,6 +31,22 @@ SURROUNDING_CHARS = 700
 ORIGINAL_BYTES = 200_000_000
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A release as questions hold it."""
+
+    row: ReleaseRow
+    table: Table
+
+
+@dataclass(frozen=True)
+class Today:
+    """The release that answers a question, and the rules that admit who asks it."""
+
+    opened: Opened
+    rules: tuple[int, ...]
+
+
 @dataclass
 class ThreadQuery(QueryBundle):  # type: ignore[misc]
     """A question, and earlier texts of its thread whose scores are added with a weight each."""
@@ -38,6 +54,7 @@ class ThreadQuery(QueryBundle):  # type: ignore[misc]
     before: tuple[tuple[str, float], ...] = ()
     # The documents that alone are searched; None: all.
     within: frozenset[int] | None = None
+    today: Today | None = None
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,6 @@ class Original:
     title: str
     media_type: str
     data: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A release as questions hold it."""
-
-    row: ReleaseRow
-    table: Table
 
 
 def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
@@ -144,14 +153,14 @@ class Knowledge:
         """The active release, opened when it changed. Raises `ReleaseError` when there is none."""
         return await self._open_row(await self._db.reading(release.active))
 
-    async def _today(self, asker: Asker) -> tuple[Opened, list[int]]:
-        """The release that answers now, and the rules that admit the asker, in one look."""
+    async def today(self, asker: Asker) -> Today:
+        """What a question of this person is searched in, in one look. Raises `ReleaseError` when there is none."""
 
         async def work(session: AsyncSession) -> tuple[ReleaseRow | None, list[int]]:
             return await release.active(session), await self._rules(session, asker)
 
         row, rules = await self._db.reading(work)
-        return await self._open_row(row), rules
+        return Today(await self._open_row(row), tuple(rules))
 
     async def _open_row(self, row: ReleaseRow | None) -> Opened:
         if row is None:
@@ -196,12 +205,6 @@ class Knowledge:
         """Where the releases are."""
         return self._store
 
-    async def scope(self, asker: Asker) -> tuple[int, tuple[int, ...]]:
-        """The release that answers now, and the rules that admit the asker."""
-        opened, rules = await self._today(asker)
-        assert opened.row.id is not None
-        return opened.row.id, tuple(rules)
-
     async def readable(self, asker: Asker, documents: Iterable[int]) -> set[int]:
         """Those of the documents that the asker may read today."""
         ids = set(documents)
@@ -210,6 +213,13 @@ class Knowledge:
     async def vector(self, question: str) -> tuple[float, ...]:
         """The question as it is compared with others."""
         return tuple((await self._embedder.embed([question]))[0])
+
+    def read_ahead(self, question: str) -> asyncio.Task[Any]:
+        """Begin to read a question word by word: its search finds that done. Only the local model does it."""
+        task = asyncio.create_task(self._embedder.asked(question))
+        # Whoever searches meets the same error, if there is one.
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())
+        return task
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
@@ -232,14 +242,16 @@ class Knowledge:
         k: int,
         before: Sequence[tuple[str, float]] = (),
         within: frozenset[int] | None = None,
+        today: Today | None = None,
     ) -> Found:
         """The best `k` passages that the asker may read, of the documents `within` only.
 
-        Raises `ReleaseError` without an index.
+        `today` is what it is searched in, where the caller has looked. Raises `ReleaseError` without an index.
         """
-        opened, rules = await self._today(asker)
+        today = today or await self.today(asker)
+        opened, rules = today.opened, today.rules
         if (beside := self._beside(opened)) is not None:
-            return await beside.search(asker, query, k, before, within)
+            return await beside.search(asker, query, k, before, within, today)
         store = PassageVectorStore(opened.table, rules, within)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
@@ -261,13 +273,13 @@ class Knowledge:
             if shown[document] < self.recipe.of_one_document:
                 shown[document] += 1
                 kept.append(i)
-        today = now()
+        moment = now()
         fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
         notes: list[str] = []
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
-            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, today)
+            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, moment)
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
         passages = tuple(
@@ -289,12 +301,12 @@ class Knowledge:
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
-        expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < today}
+        expired = {i: d.valid_until for i, d in documents.items() if d.valid_until and d.valid_until < moment}
         return Found(
             passages,
             opened.row.id,
             signals,
-            (self._embedding(ms["embed"]),),
+            (self._embedding(ms.get("embed", 0.0)),),
             ms,
             nearest,
             expired,
@@ -430,7 +442,7 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         asked = query_bundle if isinstance(query_bundle, ThreadQuery) else ThreadQuery(query_bundle.query_str)
         self._found = await self._knowledge.search(
-            self._asker, asked.query_str, self._k, asked.before, within=asked.within
+            self._asker, asked.query_str, self._k, asked.before, asked.within, asked.today
         )
         return [NodeWithScore(node=node_of(_row(p)), score=p.scores.fused) for p in self._found.passages]
 

@@ -78,20 +78,30 @@ async def stages(
         ms[name] = round((time.monotonic() - clock) * 1000, 2)
         clock = time.monotonic()
 
-    asked = " ".join(t for t, _ in reversed(texts[:2]))
-    # Word by word first: the vector of a first question comes with it.
-    words = await reader.asked(asked)
-    vectors = (await _vectors(reader, [t for t, _ in texts]) if comparable else []) or [[] for _ in texts]
-    lap("embed")
     depth = VectorStoreQuery(similarity_top_k=recipe.depth)
-    results = await asyncio.gather(
-        *(store.aquery(replace(depth, query_str=t, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts),
-        *(store.aquery(replace(depth, query_embedding=v)) for vs in vectors for v in vs),
+    reading = asyncio.create_task(reader.asked(" ".join(t for t, _ in reversed(texts[:2]))))  # noqa: RUF006 - awaited
+
+    async def search(query: VectorStoreQuery) -> dict[str, float]:
+        found = await store.aquery(query)
+        return dict(zip(found.ids or (), found.similarities or (), strict=True))
+
+    async def near() -> list[dict[str, float]]:
+        if not comparable:
+            return [{} for _ in texts]
+        if len(texts) == 1:
+            # The vector of a first question comes with its words.
+            await reading
+        vectors = await _vectors(reader, [t for t, _ in texts])
+        lap("embed")
+        flat = iter(await asyncio.gather(*(search(replace(depth, query_embedding=v)) for vs in vectors for v in vs)))
+        return [of_pieces([next(flat) for _ in vs]) if vs else {} for vs in vectors]
+
+    by_text, by_vector, words = await asyncio.gather(
+        asyncio.gather(*(search(replace(depth, query_str=t, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts)),
+        near(),
+        reading,
     )
     lap("search")
-    listed = iter([dict(zip(r.ids or (), r.similarities or (), strict=True)) for r in results])
-    by_text = [next(listed) for _ in texts]
-    by_vector = [of_pieces([next(listed) for _ in vs]) if vs else {} for vs in vectors]
     fused = fuse(
         pair
         for (_, weight), text, vector in zip(texts, by_text, by_vector, strict=True)

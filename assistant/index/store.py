@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,8 @@ TOUCHED_AT_ONCE = 500
 # Versions that no release needs stay this long, for whoever still reads one.
 SPARED = timedelta(hours=1)
 _NEVER = timedelta(days=36_500)
+# Passages of a release that stay in memory once they were read: at most about 25 MB.
+KEPT_ROWS = 2_000
 _MANIFEST_END = b"LANC"
 # What a model made of a passage: copied where the same text comes again.
 COMPUTED = ("vector", "codes")
@@ -116,7 +118,7 @@ class Store:
             raise ReleaseError(
                 f"The index table {name} cannot be opened ({type(error).__name__}).", "Run `assistant doctor`."
             ) from error
-        return Table(name, table)
+        return Table(name, table, fixed=version is not None)
 
     def _set_aside(self, name: str, version: int) -> bool:
         """Rename cut-off manifests of versions after this one: a broken newest one keeps LanceDB from all the others.
@@ -141,12 +143,35 @@ class Store:
         await (await self._connect()).drop_table(name, ignore_missing=True)
 
 
-class Table:
-    """One table of passages. A table opened at a version never changes under its reader."""
+class _Kept:
+    """What was read lately, by id: the same passages answer most questions."""
 
-    def __init__(self, name: str, table: Any) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: OrderedDict[str, Any] = OrderedDict()
+
+    async def of(
+        self, ids: Sequence[str], read: Callable[[Sequence[str]], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """The items with these ids; those not kept are read."""
+        found = {i: self._items[i] for i in ids if i in self._items}
+        if missing := [i for i in ids if i not in found]:
+            found |= await read(missing)
+        self._items |= found
+        for i in found:
+            self._items.move_to_end(i)
+        while len(self._items) > self._size:
+            self._items.popitem(last=False)
+        return found
+
+
+class Table:
+    """One table of passages. A table opened at a version (`fixed`) never changes under its reader."""
+
+    def __init__(self, name: str, table: Any, *, fixed: bool = False) -> None:
         self.name = name
         self._table = table
+        self._rows, self._codes = _Kept(KEPT_ROWS if fixed else 0), _Kept(KEPT_ROWS if fixed else 0)
 
     async def version(self) -> int:
         return int(await self._table.version())
@@ -271,14 +296,23 @@ class Table:
         return {key: 1.0 - distance for key, distance in _scores(found, "_distance").items()}
 
     async def passages(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        # LanceDB raises on what is no valid text; no passage has such an id.
-        query = self._table.query().where(col("id").isin([i for i in ids if _is_text(i)]))
-        return list(await query.select(METADATA).to_list())
+        """The rows of these passages, in no order; nobody changes them, for others read the same."""
+
+        async def read(missing: Sequence[str]) -> dict[str, Any]:
+            # LanceDB raises on what is no valid text; no passage has such an id.
+            query = self._table.query().where(col("id").isin([i for i in missing if _is_text(i)]))
+            return {row["id"]: row for row in await query.select(METADATA).to_list()}
+
+        return list((await self._rows.of(ids, read)).values())
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The codes of these passages."""
-        found = await self._table.query().where(col("id").isin(list(ids))).select(["id", "codes"]).to_arrow()
-        return _scores(found, "codes")
+
+        async def read(missing: Sequence[str]) -> dict[str, Any]:
+            query = self._table.query().where(col("id").isin(list(missing)))
+            return _scores(await query.select(["id", "codes"]).to_arrow(), "codes")
+
+        return await self._codes.of(ids, read)
 
     async def computed(self, text_hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What was computed of passages with these text hashes, by their `indexed` text; damaged vectors left out."""

@@ -110,16 +110,12 @@ async def put(db: Database, asker: Asker, thread_id: str, project_id: str) -> No
         session.add(thread)
 
 
-async def of_thread(db: Database, asker: Asker, thread_id: str) -> Given:
+async def of_thread(session: AsyncSession, asker: Asker, thread_id: str) -> Given:
     """What the project of one's own talk gives its questions; nothing for a talk without one."""
     statement = (
         select(ProjectRow)
         .join(Thread, col(Thread.project_id) == col(ProjectRow.id))
         .where(Thread.id == thread_id, Thread.person_id == asker.person_id, ProjectRow.person_id == asker.person_id)
     )
-
-    async def work(session: AsyncSession) -> ProjectRow | None:
-        return (await session.exec(statement)).first()
-
-    row = await db.reading(work)
+    row = (await session.exec(statement)).first()
     return Given(row.instructions, frozenset(row.documents)) if row else Given()

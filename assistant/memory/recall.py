@@ -24,14 +24,10 @@ def _clean(text: str) -> str:
     return text
 
 
-async def notes(db: Database, asker: Asker) -> list[NoteRow]:
+async def notes(session: AsyncSession, asker: Asker) -> list[NoteRow]:
     """The asker's own notes, oldest first."""
-
-    async def work(session: AsyncSession) -> list[NoteRow]:
-        statement = select(NoteRow).where(NoteRow.person_id == asker.person_id).order_by(col(NoteRow.seq))
-        return list((await session.exec(statement)).all())
-
-    return await db.reading(work)
+    statement = select(NoteRow).where(NoteRow.person_id == asker.person_id).order_by(col(NoteRow.seq))
+    return list((await session.exec(statement)).all())
 
 
 async def remember(db: Database, asker: Asker, text: str) -> NoteRow:

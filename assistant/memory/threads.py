@@ -492,12 +492,7 @@ async def mark_interrupted(db: Database, alive: set[str]) -> int:
     return len(found)
 
 
-async def window(db: Database, asker: Asker, thread_id: str, turns: int, *, before: str) -> list[PastTurn]:
-    """The last turns of a thread before the message `before`, oldest first; empty for a new thread."""
-    return (await past(db, asker, thread_id, turns, before=before)).window
-
-
-async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before: str) -> Past:
+async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, *, before: str) -> Past:
     """What came before the message `before` in its branch: the last `turns` whole, of those before only the question.
 
     The summary is the newest that covers nothing else. Empty for a new thread and for somebody else's.
@@ -505,47 +500,43 @@ async def past(db: Database, asker: Asker, thread_id: str, turns: int, *, before
     nothing = Past([], [], None)
     if turns <= 0:
         return nothing
-
-    async def work(session: AsyncSession) -> Past:
-        thread = await session.get(Thread, thread_id)
-        if thread is None or thread.person_id != asker.person_id:
-            return nothing
-        columns = select(Message.id, Message.parent_id, Message.role).where(Message.thread_id == thread_id)
-        rows = [_Node(*row) for row in (await session.exec(columns.order_by(col(Message.seq)))).all()]
-        this = next((n for n in rows if n.id == before), None)
-        if this is not None and this.parent_id is None:
-            return nothing
-        branch = path(rows, this.parent_id if this is not None else thread.leaf_id)
-        asked = [n.id for n in branch if n.role == "user"]
-        answered = {n.parent_id or "": n.id for n in branch if n.role == "assistant"}
-        shown, early = asked[-turns:], asked[:-turns]
-        whole = select(Message).where(col(Message.id).in_([*shown, *(answered[q] for q in shown if q in answered)]))
-        messages = {m.id: m for m in (await session.exec(whole)).all()}
-        receipts = select(ReceiptRow).where(col(ReceiptRow.id).in_(list(messages)))
-        kept_receipts = (await session.exec(receipts)).all()
-        given = {r.id: _documents(r) for r in kept_receipts}
-        asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
-        first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
-        early_texts = dict((await session.exec(first)).all()) if early else {}
-        covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
-        summary = (await session.exec(covers)).first() if early else None
-        found = []
-        for question in shown:
-            answer = messages.get(answered.get(question, ""))
-            found.append(
-                PastTurn(
-                    messages[question].text,
-                    answer.text if answer else "",
-                    answer.state if answer else "",
-                    question,
-                    given.get(answer.id, frozenset()) if answer else frozenset(),
-                    answer is None or answer.id in given,
-                    answer is not None and answer.id in asked_back,
-                )
+    thread = await session.get(Thread, thread_id)
+    if thread is None or thread.person_id != asker.person_id:
+        return nothing
+    columns = select(Message.id, Message.parent_id, Message.role).where(Message.thread_id == thread_id)
+    rows = [_Node(*row) for row in (await session.exec(columns.order_by(col(Message.seq)))).all()]
+    this = next((n for n in rows if n.id == before), None)
+    if this is not None and this.parent_id is None:
+        return nothing
+    branch = path(rows, this.parent_id if this is not None else thread.leaf_id)
+    asked = [n.id for n in branch if n.role == "user"]
+    answered = {n.parent_id or "": n.id for n in branch if n.role == "assistant"}
+    shown, early = asked[-turns:], asked[:-turns]
+    whole = select(Message).where(col(Message.id).in_([*shown, *(answered[q] for q in shown if q in answered)]))
+    messages = {m.id: m for m in (await session.exec(whole)).all()}
+    receipts = select(ReceiptRow).where(col(ReceiptRow.id).in_(list(messages)))
+    kept_receipts = (await session.exec(receipts)).all()
+    given = {r.id: _documents(r) for r in kept_receipts}
+    asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
+    first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
+    early_texts = dict((await session.exec(first)).all()) if early else {}
+    covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
+    summary = (await session.exec(covers)).first() if early else None
+    found = []
+    for question in shown:
+        answer = messages.get(answered.get(question, ""))
+        found.append(
+            PastTurn(
+                messages[question].text,
+                answer.text if answer else "",
+                answer.state if answer else "",
+                question,
+                given.get(answer.id, frozenset()) if answer else frozenset(),
+                answer is None or answer.id in given,
+                answer is not None and answer.id in asked_back,
             )
-        return Past(found, [(q, early_texts[q]) for q in early], summary)
-
-    return await db.reading(work)
+        )
+    return Past(found, [(q, early_texts[q]) for q in early], summary)
 
 
 def _documents(row: ReceiptRow) -> frozenset[int]:
@@ -625,15 +616,11 @@ async def asked_within(db: Database, asker: Asker, seconds: float) -> int:
         return int((await session.exec(statement)).one())
 
 
-async def spent_today(db: Database, person_id: str) -> int:
+async def spent_today(session: AsyncSession, person_id: str) -> int:
     """What a person's turns have cost since midnight UTC, in nano-dollars."""
-
-    async def work(session: AsyncSession) -> int:
-        total = select(func.coalesce(func.sum(UsageRow.cost_nano), 0))
-        today = total.where(UsageRow.person_id == person_id, UsageRow.day == f"{now():%Y-%m-%d}")
-        return int((await session.exec(today)).one())
-
-    return await db.reading(work)
+    total = select(func.coalesce(func.sum(UsageRow.cost_nano), 0))
+    today = total.where(UsageRow.person_id == person_id, UsageRow.day == f"{now():%Y-%m-%d}")
+    return int((await session.exec(today)).one())
 
 
 async def asked_declined(db: Database, first: int = 100) -> list[ReceiptRow]:

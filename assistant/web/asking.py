@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import chainlit as cl
 
-from assistant.errors import AssistantError
+from assistant.domain import Asker
+from assistant.errors import AssistantError, NotFoundError
 from assistant.texts import pick, say
 from assistant.web import house
-from assistant.web.data_layer import current_asker
 from assistant.web.following import Follower, close_run, open_run
 from assistant.web.sessions import present
 
@@ -27,6 +27,13 @@ def language_of(session: Any) -> str:
     return pick(accepted, house.parts().settings.chat.language)
 
 
+def _asker() -> Asker:
+    """Who asks, with today's groups: the socket's handler has just looked. Raises `NotFoundError` when it is nobody."""
+    if (asker := present().asker) is None:
+        raise NotFoundError("Nobody is signed in.", "Sign in again.")
+    return asker
+
+
 async def ask(session: Any, question_id: str, text: str, *, edits: str = "") -> None:
     """Begin a turn and follow it; it goes on if the socket goes away.
 
@@ -37,9 +44,7 @@ async def ask(session: Any, question_id: str, text: str, *, edits: str = "") -> 
     try:
         if house.turns().running(session.thread_id) is not None:
             raise AssistantError(say(language, "web.still_answering"))
-        turn = house.turns().start(
-            await current_asker(), session.thread_id, question_id, answer_id, text, language, edits
-        )
+        turn = house.turns().start(_asker(), session.thread_id, question_id, answer_id, text, language, edits)
         await Follower(session, answer_id, language).follow(turn)
     except AssistantError as error:
         await cl.Message(content=str(error), parent_id=run["id"]).send()

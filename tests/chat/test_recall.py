@@ -91,7 +91,7 @@ async def test_a_note_is_confirmed_and_given_to_the_model_as_data_and_to_no_sear
     assert any("1 notes" in s.note for s in answer.receipt.steps if s.name == "recall")
     # Not for anybody else, and no longer once it is forgotten.
     await office.ask(services, DAYS, office.fin)
-    (note,) = await recall.notes(office.index.db, office.ada)
+    (note,) = await office.index.db.reading(lambda session: recall.notes(session, office.ada))
     await recall.forget(office.index.db, office.ada, note.id)
     await office.ask(services, DAYS)
     assert not any("Leeds" in p for p in prompts_of(provider)[1:])
@@ -100,7 +100,7 @@ async def test_a_note_is_confirmed_and_given_to_the_model_as_data_and_to_no_sear
 async def test_without_a_model_a_note_is_kept_and_quoting_goes_on(office: Office) -> None:
     services = office.services()
     await office.ask(services, "remember that the word in my notes is quagga")
-    assert len(await recall.notes(office.index.db, office.ada)) == 1
+    assert len(await office.index.db.reading(lambda session: recall.notes(session, office.ada))) == 1
     answer, _ = await office.ask(services, DAYS)
     assert "28 days" in answer.text
     assert "quagga" not in answer.text
@@ -114,7 +114,7 @@ async def test_what_cannot_be_remembered_is_said(office: Office) -> None:
         await recall.remember(office.index.db, office.ada, f"note {i}")
     answer, _ = await office.ask(services, "remember that I am here")
     assert "50 things" in answer.text
-    assert len(await recall.notes(office.index.db, office.ada)) == recall.NOTES
+    assert len(await office.index.db.reading(lambda session: recall.notes(session, office.ada))) == recall.NOTES
 
 
 # Long talks
@@ -158,7 +158,9 @@ async def test_nobody_waits_for_the_summary_and_its_cost_is_in_the_ledger(office
         turn = running.start(office.ada, thread, str(uuid4()), str(uuid4()), f"How many vacation days in {i}?")
         async for _ in turn.events():
             pass
-    while not (past := await threads.past(office.index.db, office.ada, thread, 1, before="")).summary:
+    while not (
+        past := await office.index.db.reading(lambda session: threads.past(session, office.ada, thread, 1, before=""))
+    ).summary:
         await asyncio.sleep(0.02)
     assert past.summary.text == provider.reply
     await running.close()

@@ -19,7 +19,7 @@ from assistant.domain import Asker
 from assistant.errors import InputError, LimitError, NotFoundError
 from assistant.memory import people, recall, sharing, threads
 from assistant.memory.branches import path, versions
-from tests.memory.test_threads import HOSTILE, asked, plain
+from tests.memory.test_threads import HOSTILE, asked, plain, turns_of
 from tests.ops.conftest import answered
 
 
@@ -49,7 +49,7 @@ async def test_an_edited_question_begins_a_branch_and_the_old_one_can_be_shown_a
     assert await shown(db, ada, thread) == [
         "one", "on one", "two, but better", "on two, but better", "four", "on four",
     ]  # fmt: skip
-    past = await threads.window(db, ada, thread, 10, before="next")
+    past = (await turns_of(db, ada, thread, 10, before="next")).window
     assert [t.question for t in past] == ["one", "two, but better", "four"]
     assert await threads.versions_of(db, ada, answer_edit) == [answer_two, answer_edit]
     await threads.show_version(db, ada, answer_two)
@@ -90,20 +90,20 @@ async def test_of_turns_before_the_window_the_questions_and_the_newest_summary_a
     thread, questions = str(uuid4()), []
     for i in range(8):
         questions.append((await turn(db, ada, thread, f"q{i}"))[0])
-    past = await threads.past(db, ada, thread, 3, before="next")
+    past = await turns_of(db, ada, thread, 3, before="next")
     assert [t.question for t in past.window] == ["q5", "q6", "q7"]
     assert [text for _, text in past.earlier] == ["q0", "q1", "q2", "q3", "q4"]
     assert past.summary is None
     await threads.summarise(db, ada, thread, questions[2], "three turns", 3, {4, 1})
     await threads.summarise(db, ada, thread, questions[6], "too far", 7, set())
-    past = await threads.past(db, ada, thread, 3, before="next")
+    past = await turns_of(db, ada, thread, 3, before="next")
     assert past.summary is not None
     assert (past.summary.text, past.summary.turns, past.summary.documents) == ("three turns", 3, [1, 4])
     # In another branch, which leaves after the second turn, that summary tells of what was not said.
     await turn(db, ada, thread, "other", beside=questions[1])
     for i in range(4):
         await turn(db, ada, thread, f"r{i}")
-    assert (await threads.past(db, ada, thread, 3, before="next")).summary is None
+    assert (await turns_of(db, ada, thread, 3, before="next")).summary is None
 
 
 # Searching
@@ -218,17 +218,17 @@ async def test_a_shared_talk_opens_by_its_key_alone_and_not_after_its_end(db: Da
 async def test_notes_belong_to_one_person_and_are_kept_once(db: Database, ada: Asker, bob: Asker) -> None:
     note = await recall.remember(db, ada, "  I work \n in Leeds ")
     await asyncio.gather(*(recall.remember(db, ada, "I work in Leeds") for _ in range(5)))
-    assert [n.text for n in await recall.notes(db, ada)] == ["I work in Leeds"]
-    assert await recall.notes(db, bob) == []
+    assert [n.text for n in await db.reading(lambda session: recall.notes(session, ada))] == ["I work in Leeds"]
+    assert await db.reading(lambda session: recall.notes(session, bob)) == []
     for who, what in [(bob, note.id), *((ada, h) for h in HOSTILE)]:
         with pytest.raises(NotFoundError):
             await recall.change(db, who, what, "mine")
         with pytest.raises(NotFoundError):
             await recall.forget(db, who, what)
     await recall.change(db, ada, note.id, "I work in York")
-    assert [n.text for n in await recall.notes(db, ada)] == ["I work in York"]
+    assert [n.text for n in await db.reading(lambda session: recall.notes(session, ada))] == ["I work in York"]
     await recall.forget(db, ada, note.id)
-    assert await recall.notes(db, ada) == []
+    assert await db.reading(lambda session: recall.notes(session, ada)) == []
 
 
 async def test_notes_are_limited_in_number_and_length_also_when_many_come_at_once(db: Database, ada: Asker) -> None:

@@ -25,15 +25,17 @@ async def test_a_talk_is_in_one_project_at_most_which_gives_it_instructions_and_
     two = await projects.create(db, ada, "Move")
     await projects.choose(db, ada, one.id, [3, 1, 3])
     thread = await talk(db, ada)
-    assert await projects.of_thread(db, ada, thread) == projects.Given()
+    assert await db.reading(lambda session: projects.of_thread(session, ada, thread)) == projects.Given()
     await projects.put(db, ada, thread, one.id)
-    assert await projects.of_thread(db, ada, thread) == projects.Given("Answer in one line.", frozenset({1, 3}))
+    assert await db.reading(lambda session: projects.of_thread(session, ada, thread)) == projects.Given(
+        "Answer in one line.", frozenset({1, 3})
+    )
     await projects.put(db, ada, thread, two.id)
     assert [(p.name, n) for p, n in await projects.list_of(db, ada)] == [("Audit 2026", 0), ("Move", 1)]
     await projects.change(db, ada, two.id, "Moving", "Be kind.")
-    assert (await projects.of_thread(db, ada, thread)).instructions == "Be kind."
+    assert (await db.reading(lambda session: projects.of_thread(session, ada, thread))).instructions == "Be kind."
     await projects.delete(db, ada, two.id)
-    assert await projects.of_thread(db, ada, thread) == projects.Given()
+    assert await db.reading(lambda session: projects.of_thread(session, ada, thread)) == projects.Given()
     assert (await threads.of(db, ada, thread)).project_id is None
 
 
@@ -50,7 +52,7 @@ async def test_nobody_uses_a_project_or_a_talk_of_another(db: Database, ada: Ask
         with pytest.raises(NotFoundError):
             await act
     await projects.put(db, ada, thread, mine.id)
-    assert await projects.of_thread(db, bob, thread) == projects.Given()
+    assert await db.reading(lambda session: projects.of_thread(session, bob, thread)) == projects.Given()
     assert await projects.list_of(db, bob) == []
 
 

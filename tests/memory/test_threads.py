@@ -21,6 +21,10 @@ from tests.ops.conftest import answered
 HOSTILE = ["", "not-a-uuid", "../../etc/passwd", "x" * 10_240, "' OR '1'='1", "%", "\x00", "\ud800", "🙂", str(uuid4())]
 
 
+async def turns_of(db: Database, asker: Asker, thread: str, turns: int, *, before: str) -> threads.Past:
+    return await db.reading(lambda session: threads.past(session, asker, thread, turns, before=before))
+
+
 async def asked(db: Database, asker: Asker, text: str = "How many days?", thread: str = "") -> tuple[str, str]:
     """A stored question: its thread and its own id."""
     thread, question = thread or str(uuid4()), str(uuid4())
@@ -117,9 +121,9 @@ async def test_a_receipt_is_for_its_owner_and_for_admins(db: Database, ada: Aske
 
 async def test_the_past_of_somebody_elses_conversation_is_empty(db: Database, ada: Asker, bob: Asker) -> None:
     answer = await answered(db, ada)
-    assert len(await threads.window(db, ada, answer.thread, 5, before="next")) == 1
+    assert len((await turns_of(db, ada, answer.thread, 5, before="next")).window) == 1
     for who, what in [(bob, answer.thread), *((ada, h) for h in HOSTILE)]:
-        assert await threads.window(db, who, what, 5, before="next") == []
+        assert (await turns_of(db, who, what, 5, before="next")).window == []
 
 
 async def test_lists_and_searches_hold_only_ones_own(db: Database, ada: Asker, bob: Asker) -> None:
@@ -221,7 +225,7 @@ async def test_an_answer_its_receipt_its_ledger_and_its_outbox_row_are_stored_to
         outbox = (await session.exec(select(OutboxRow))).all()
     assert [(r.turn, r.outcome) for r in ledger] == [(answer.id, "http_500"), (answer.id, "ok")]
     assert [(r.kind, r.subject) for r in outbox] == [("trace", answer.id)]
-    assert await threads.spent_today(db, ada.person_id) == answer.receipt.cost_nano
+    assert await db.reading(lambda session: threads.spent_today(session, ada.person_id)) == answer.receipt.cost_nano
 
 
 async def test_when_one_part_of_an_answer_cannot_be_stored_none_is(
@@ -280,7 +284,7 @@ async def test_messages_stand_in_the_order_they_were_stored_even_when_the_clock_
             session.add(message)
     texts = [f"question {i}" for i in range(6)]
     assert [m.text for m in (await threads.reopen(db, ada, thread)).messages] == texts
-    assert [t.question for t in await threads.window(db, ada, thread, 10, before="next")] == texts
+    assert [t.question for t in (await turns_of(db, ada, thread, 10, before="next")).window] == texts
 
 
 async def test_the_window_holds_the_last_turns_before_a_message_oldest_first(db: Database, ada: Asker) -> None:
@@ -291,17 +295,17 @@ async def test_the_window_holds_the_last_turns_before_a_message_oldest_first(db:
         if i != 3:  # one that was never answered
             await threads.begin_answer(db, ada, thread, question, f"a{i}", "p")
             await threads.close_turn(db, ada, plain(thread, f"a{i}", f"answer {i}"), [])
-    past = await threads.window(db, ada, thread, 3, before="not stored yet")
+    past = (await turns_of(db, ada, thread, 3, before="not stored yet")).window
     assert [(t.question, t.answer, t.state) for t in past] == [
         ("q2", "answer 2", "complete"),
         ("q3", "", ""),
         ("q4", "answer 4", "complete"),
     ]
-    assert [t.question for t in await threads.window(db, ada, thread, 2, before=questions[3])] == ["q1", "q2"]
-    assert await threads.window(db, ada, thread, 2, before=questions[0]) == []
+    assert [t.question for t in (await turns_of(db, ada, thread, 2, before=questions[3])).window] == ["q1", "q2"]
+    assert (await turns_of(db, ada, thread, 2, before=questions[0])).window == []
     for none in (0, -1):
-        assert await threads.window(db, ada, thread, none, before="next") == []
-    assert len(await threads.window(db, ada, thread, 50, before="next")) == 5
+        assert (await turns_of(db, ada, thread, none, before="next")).window == []
+    assert len((await turns_of(db, ada, thread, 50, before="next")).window) == 5
 
 
 async def test_of_two_answers_to_one_question_the_window_holds_the_newer(db: Database, ada: Asker) -> None:
@@ -309,7 +313,7 @@ async def test_of_two_answers_to_one_question_the_window_holds_the_newer(db: Dat
     for answer in ("a1", "a2"):
         await threads.begin_answer(db, ada, thread, question, answer, "p")
         await threads.close_turn(db, ada, plain(thread, answer, answer), [])
-    (turn,) = await threads.window(db, ada, thread, 3, before="next")
+    (turn,) = (await turns_of(db, ada, thread, 3, before="next")).window
     assert turn.answer == "a2"
 
 
@@ -388,12 +392,12 @@ async def test_deleting_a_conversation_removes_its_text_everywhere_and_leaves_th
     async with db.write() as session:
         session.add(CaseRow(id="rated-1", message_id=answer.id, body={"turns": [f"why {CANARY}?"]}))
     other = await answered(db, bob)
-    spent = await threads.spent_today(db, ada.person_id)
+    spent = await db.reading(lambda session: threads.spent_today(session, ada.person_id))
     assert CANARY in await everything(db)
     await threads.delete(db, ada, answer.thread)
     await threads.erase(db, ada, answer.thread)
     assert CANARY not in await everything(db)
-    assert await threads.spent_today(db, ada.person_id) == spent
+    assert await db.reading(lambda session: threads.spent_today(session, ada.person_id)) == spent
     with pytest.raises(NotFoundError):
         await threads.of(db, ada, answer.thread)
     assert len((await threads.reopen(db, bob, other.thread)).messages) == 2

@@ -201,7 +201,7 @@ async def choose(answer_id: str, n: int, asker: SignedIn) -> dict[str, str]:
 
 
 async def _memory(request: Request, asker: Asker, problem: str = "") -> Response:
-    notes = await recall.notes(house.parts().db, asker)
+    notes = await house.parts().db.reading(lambda session: recall.notes(session, asker))
     limits = {"most": recall.NOTES, "chars": recall.NOTE_CHARS}
     status = 400 if problem else 200
     return page(request, asker, "memory.html", status=status, notes=notes, problem=problem, **limits)
