@@ -186,7 +186,7 @@ class Receipt(Plain):
     asked: str = Field(description="the question as the person wrote it")
     searched: str = Field(description="the question as it was searched")
     fused_with: tuple[str, ...] = Field(default=(), description="earlier texts of the thread whose scores were added")
-    filtered: str = Field(default="", description="the words of the question that restricted the search")
+    filtered: str = Field(default="", description="what restricted the search: words of the question, a project")
     choices: tuple[Choice, ...] = Field(default=(), description="questions offered under the answer")
     release: int | None = None
     passages: tuple[PassageUse, ...] = ()
