@@ -166,14 +166,19 @@ class Choice(Plain):
 
 
 class ToolUse(Plain):
-    """One call of a tool. `by` says whether rules or a model chose it; `documents` are those that it named or read."""
+    """One call of a tool. `by` says whether rules or a model chose it; `documents` are those that it named or read.
+
+    `limit_ms` is what it was given, `groups` are those who may call it.
+    """
 
     name: str
     arguments: dict[str, str] = {}
     by: Literal["rules", "model"]
     outcome: Literal["ok", "empty", "refused", "timeout", "failed", "started"]
     ms: float = 0
+    limit_ms: int = 0
     cost_nano: int = 0
+    groups: tuple[str, ...] = ()
     documents: tuple[int, ...] = ()
 
 

@@ -26,6 +26,7 @@ from assistant.chat import (
     decide,
     decompose,
     evidence,
+    follow,
     guard,
     lookups,
     recall,
@@ -179,7 +180,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(reply)
             yield Delta(text=reply)
             return
-        looked = await self._look_up(question, record)
+        looked = await self._look_up(question, question_id, record)
         if looked.later is not None or (looked.results and looked.by == "rules"):
             self._found = found = self._told(looked, record, shown)
             yield Delta(text=shown[0])
@@ -269,14 +270,24 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         s = self._s
         return tools.Desk(s.db, s.knowledge, self._asker, self._language, s.models, s.prompts)
 
-    async def _look_up(self, question: str, record: Record) -> tools.LookedUp:
+    async def _look_up(self, question: str, question_id: str, record: Record) -> tools.LookedUp:
         """What the person's own words ask to be looked up; no document has been read yet that could ask for more."""
-        if not self._s.settings.chat.tools or not lookups.hinted(question):
+        hinted, leans = lookups.hinted(question), follow.leans(question)
+        if not self._s.settings.chat.tools or not (hinted or leans):
             return tools.LookedUp()
         with record.step("tools") as notes:
+            left = follow.before(await self._turns_before(question_id))
             desk, call = self._desk(), Call("tools", self._until(record))
+            asks_model = hinted or bool(left.tool)
             quoting = self._s.models.calls_tools() and self._route(await self._spent())[1]
-            found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
+            asked = tools.Asked(question, left.questions, left.documents)
+            found = await tools.look_up(
+                desk,
+                lookups.TOOLS,
+                asked,
+                lambda: follow.by_rules(question, left),
+                None if quoting or not asks_model else call,
+            )
             record.attempts.extend([*call.attempts, *desk.attempts])
             if call.attempts:
                 record.prompts.append(self._s.prompts["tools"].use)
@@ -285,6 +296,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             record.tools.extend(found.uses)
             notes.append(", ".join(f"{u.name}: {u.outcome}" for u in found.uses) or "none")
         return found
+
+    async def _turns_before(self, question_id: str) -> list[threads.PastTurn]:
+        past = await self._s.db.reading(
+            lambda session: threads.past(session, self._asker, self._thread_id, follow.QUESTIONS, before=question_id)
+        )
+        return past.window
 
     async def _spent(self) -> int:
         return await self._s.db.reading(lambda session: threads.spent_today(session, self._asker.person_id))
@@ -302,7 +319,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             self._language,
         )
         if begun:
-            arguments = tools.shown(chosen.arguments)
+            arguments = tools.shown(chosen.arguments if chosen.said is None else chosen.said)
             record.tools.append(ToolUse(name=chosen.name, arguments=arguments, by=chosen.by, outcome="started"))
         return begun
 
