@@ -233,6 +233,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
+            jobs.Job("left work", 20, lambda: jobs.free_left_work(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
@@ -254,6 +255,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         try:
             # A reader who returns after a crash must not wait for an answer that nobody writes.
             await jobs.mark_cut_answers(db, us)
+            await jobs.free_left_work(db, us)
             yield built
         finally:
             running.cancel()
