@@ -421,6 +421,12 @@ class WebSettings(Section):
     metrics_key_env: Variable = Field(
         default="", description="environment variable with the key for /metrics; empty: it is for this machine alone"
     )
+    key_questions_per_minute: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="questions a program may ask with one key in a minute; 0: none",
+    )
     session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
 
     @model_validator(mode="after")

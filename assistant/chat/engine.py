@@ -262,8 +262,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return route.reply(said, self._s.settings.company) if said else None
 
     async def _noted(self, question: str) -> str | None:
-        """The reply to something to remember, which is kept."""
-        note = recall.wanted(question)
+        """The reply to something to remember, which is kept. A program has nothing to tell of a person."""
+        note = None if self._asker.program else recall.wanted(question)
         return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
 
     def _desk(self) -> tools.Desk:
