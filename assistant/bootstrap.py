@@ -140,7 +140,8 @@ def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Read
 
     def of(row: ReleaseRow) -> Reader | None:
         if row.embedder not in made and row.embedded_by:
-            index = settings.index.model_copy(update=row.embedded_by)
+            # Before there was a choice, the model made the codes.
+            index = settings.index.model_copy(update={"word_codes": "model"} | row.embedded_by)
             other = _embedder(settings.model_copy(update={"index": index}))
             made[other.fingerprint] = other
         return made.get(row.embedder)
@@ -558,6 +559,7 @@ async def report(settings: Settings, release_id: int) -> dict[str, Any]:
     async with database(settings) as db:
         row = await release.report_of(db, release_id)
         body = {"release": row.release_id, "against": row.against_id, **row.body}
+        body.pop("ranks", None)
         for side, number in (("then", row.against_id), ("now", row.release_id)):
             shown = [p for case in body.get("worse", []) for p in case[side]]
             with contextlib.suppress(AssistantError):
