@@ -177,7 +177,12 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
             await access.realign(session, settings.sources)
         embedder = _embedder(settings)
         knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
-        knowledge.recipe = replace(knowledge.recipe, newest_first=settings.chat.steps.newest_first)
+        chat = settings.chat
+        knowledge.recipe = replace(
+            knowledge.recipe,
+            newest_first=chat.steps.newest_first,
+            join_tokens=chat.join_tokens if chat.steps.join else 0,
+        )
         built = Parts(settings, db, knowledge, None, None, embedder)
         if answering:
             _add_answering(built, embedder)
@@ -550,7 +555,7 @@ async def drop(settings: Settings, release_id: int, by: str) -> None:
 
 async def report(settings: Settings, release_id: int) -> dict[str, Any]:
     """What the gate found of a release, with the texts of the passages that are still kept; for admins."""
-    from assistant.index import release
+    from assistant.index import joining, release
     from assistant.index.store import Store
 
     async with database(settings) as db:
@@ -560,7 +565,7 @@ async def report(settings: Settings, release_id: int) -> dict[str, Any]:
             shown = [p for case in body.get("worse", []) for p in case[side]]
             with contextlib.suppress(AssistantError):
                 _, table = await release.open_kept(db, Store(settings.index_uri), number or 0)
-                texts = {r["id"]: r["text"] for r in await table.passages([p["passage"] for p in shown])}
+                texts = {r["id"]: r["text"] for r in await joining.read(table, [p["passage"] for p in shown])}
                 for passage in shown:
                     passage["text"] = texts.get(passage["passage"], "")
         return body

@@ -285,6 +285,9 @@ class StepSettings(Section):
     newest_first: bool = Field(
         default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
     )
+    join: bool = Field(
+        default=True, description="passages next to each other that both fit the question are read as one"
+    )
     filters: bool = Field(
         default=True, description="“in the finance handbook” or “since March” restrict the search to such documents"
     )
@@ -324,6 +327,12 @@ class ChatSettings(Section):
     passages: int = Field(default=8, ge=1, le=30, description="how many passages an answer rests on")
     window_turns: int = Field(default=6, ge=0, le=50, description="how many earlier turns a question is read with")
     question_chars: int = Field(default=4_000, ge=100, le=100_000, description="characters a question has at most")
+    join_tokens: int = Field(
+        default=1_000,
+        ge=100,
+        le=20_000,
+        description="tokens that a passage may have at most when its neighbours are joined to it; see `steps.join`",
+    )
     weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(
         default=0.4, description="how much the turn before, question and answer, counts in the search for a follow-up"
     )

@@ -20,7 +20,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, dates, duplicates, filters, release, rerank
+from assistant.index import access, dates, duplicates, filters, joining, release, rerank
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -282,22 +282,29 @@ class Knowledge:
             by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, moment)
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
-        passages = tuple(
-            _passage(
-                rows[i],
-                Scores(
-                    text=round(found.text.get(i, 0.0), 4),
-                    vector=round(found.vector.get(i, 0.0), 4),
-                    fused=round(found.final[i], 4),
-                ),
-            )
-            for i in kept[:k]
-        )
         # How well the best fit: see `decide.Calibration`.
         signals = {
-            "late": max((found.late[p.id] for p in passages if p.id in found.late), default=0.0),
-            "vector": max((p.scores.vector for p in passages), default=0.0),
+            "late": max((found.late[i] for i in kept[:k] if i in found.late), default=0.0),
+            "vector": max((round(found.vector.get(i, 0.0), 4) for i in kept[:k]), default=0.0),
         }
+        scored = {
+            i: Scores(
+                text=round(found.text.get(i, 0.0), 4),
+                vector=round(found.vector.get(i, 0.0), 4),
+                fused=round(found.final[i], 4),
+            )
+            for i in kept
+        }
+        if self.recipe.join_tokens:
+            began_joining = time.monotonic()
+            whole = await self._joined(opened.table, kept, k, {i: rows[i] for i in readable}, fit, rules)
+            if whole.into:
+                scored |= {whole.into[i]: scored[i] for i in reversed(kept) if i in whole.into}
+                fit |= {j: max(fit.get(i, 0.0) for i in whole.into if whole.into[i] == j) for j in whole.rows}
+                older = {whole.into.get(i, i): whole.into.get(j, j) for i, j in older.items()}
+                kept, rows = whole.passages, {**rows, **whole.rows}
+            notes.append(f"join {_since(began_joining)} ms: {len(whole.rows)} passages grown")
+        passages = tuple(_passage(rows[i], scored[i]) for i in kept[:k])
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
@@ -316,6 +323,22 @@ class Knowledge:
             fit=fit,
         )
 
+    async def _joined(
+        self,
+        table: Table,
+        kept: Sequence[str],
+        k: int,
+        rows: Mapping[str, joining.Row],
+        fit: Mapping[str, float],
+        rules: Sequence[int],
+    ) -> joining.Joined:
+        """The passages, those among the best `k` grown by their neighbours within the rules of the asker."""
+        wanted = joining.plan(kept[:k], rows, fit)
+        read = await table.of_documents(sorted(wanted)) if wanted else {}
+        allowed = set(rules)
+        documents = {i: [r for r in of if r["access"] in allowed] for i, of in read.items()}
+        return joining.joined(kept, rows, documents, fit, self.recipe.join_tokens)
+
     def _embedding(self, ms: float) -> Attempt:
         """The ledger's row for the question's own embedding."""
         name = self._embedder.fingerprint
@@ -332,10 +355,10 @@ class Knowledge:
     async def passage(self, asker: Asker, passage_id: str, release_id: int | None = None) -> Shown:
         """A passage in its surroundings. Raises `NotFoundError` when it is gone or not the asker's to read."""
         table = await self._table_of(release_id)
-        rows = await table.passages([passage_id])
+        rows = await joining.read(table, [passage_id])
         if not rows and release_id is not None:
             table = await self._table_of(None)
-            rows = await table.passages([passage_id])
+            rows = await joining.read(table, [passage_id])
         if not rows:
             raise _gone()
         passage = _passage(rows[0])
