@@ -169,6 +169,7 @@ def _gate(settings: Settings, db: Database, embedder: Reader) -> RetrievalGate:
 async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[Parts]:
     """Everything that searching takes and, if `answering`, the models too."""
     from assistant.index import access
+    from assistant.index.crossencoder import reranker_from
     from assistant.index.retrieve import Knowledge
     from assistant.index.store import Store
 
@@ -183,6 +184,7 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
             newest_first=chat.steps.newest_first,
             join_tokens=chat.join_tokens if chat.steps.join else 0,
         )
+        knowledge.reranker = reranker_from(settings)
         built = Parts(settings, db, knowledge, None, None, embedder)
         if answering:
             _add_answering(built, embedder)
@@ -774,6 +776,9 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
     for d in settings.models.deployments:
         if d.api_key_env and not settings.environment(d.api_key_env):
             checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    reranker = settings.chat.reranker
+    if reranker.api_key_env and not settings.environment(reranker.api_key_env):
+        checks.append(_check("reranker", "bad", f"{reranker.api_key_env} is not set"))
     return checks
 
 

@@ -8,6 +8,7 @@ is shown takes in its neighbours of the same section that fit the question nearl
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,8 @@ NEARLY = 0.75
 CHARS_PER_TOKEN = 3
 # What may lie between two passages: the empty line between blocks.
 _GAP = 2
+# What only rows and code have: cells apart or named, a line that is set in, or ends as no sentence does.
+_LINE = re.compile(r" \| |^[^.!?\n]{1,60}: |^\s|[{};,(\\]$")
 Row = dict[str, Any]
 
 
@@ -130,9 +133,10 @@ def _whole(run: Sequence[Row]) -> Row:
     text, at = "", run[0]["start"]
     for row in run:
         if row["start"] > at:
-            # A cut inside a paragraph left a blank; one between blocks or rows, line ends.
-            inside = row["start"] - at == 1 and text[-1:] not in ".!?;:|" and row["text"][:1].islower()
-            text += " " if inside else "\n" * (row["start"] - at)
+            # One character apart are rows of a table and lines of code, else words of one paragraph.
+            lines = text.rpartition("\n")[2], row["text"].partition("\n")[0]
+            ends = row["start"] - at > 1 or any(_LINE.search(line) for line in lines)
+            text += "\n" * (row["start"] - at) if ends else " "
             at = row["start"]
         text += row["text"][at - row["start"] :]
         at = row["end"]

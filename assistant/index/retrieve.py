@@ -21,6 +21,7 @@ from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
 from assistant.index import access, dates, duplicates, filters, joining, release, rerank
+from assistant.index.crossencoder import Reranked, Reranker
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -146,6 +147,7 @@ class Knowledge:
         self._embedder = embedder
         self._embedder_of = embedder_of
         self.recipe = Recipe()
+        self.reranker: Reranker | None = None
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -181,13 +183,18 @@ class Knowledge:
         if self._embedder_of is None or held.row.embedder == self._embedder.fingerprint:
             return None
         embedder = self._embedder_of(held.row)
-        return Pinned(self._db, self._store, embedder, held) if embedder is not None else None
+        return self._as_here(Pinned(self._db, self._store, embedder, held)) if embedder is not None else None
+
+    def _as_here(self, other: PinnedKind) -> PinnedKind:
+        """The other one, searching as this one does."""
+        other.recipe, other.reranker = self.recipe, self.reranker
+        return other
 
     async def pinned(self, kind: type[PinnedKind]) -> PinnedKind:
         """The release that answers now, for another kind of reader."""
         held = await self.release()
         embedder = self._embedder_of(held.row) if self._embedder_of else None
-        return kind(self._db, self._store, embedder or self._embedder, held)
+        return self._as_here(kind(self._db, self._store, embedder or self._embedder, held))
 
     async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
         return await access.rules_of(session, asker)
@@ -266,7 +273,10 @@ class Knowledge:
         )
         shown: Counter[int] = Counter()
         kept: list[str] = []
-        readable = {i: rows[i]["document_id"] for i in best if i in rows and rows[i]["document_id"] in documents}
+        best = [i for i in best if i in rows and rows[i]["document_id"] in documents]
+        reranked = await self._reranked(query, [rows[i] for i in best], found)
+        best.sort(key=lambda i: (-reranked.final[i], i))
+        readable = {i: rows[i]["document_id"] for i in best}
         texts_of = {i: rows[i]["text"] for i in readable}
         for i in duplicates.once(list(readable), texts_of, readable, documents):
             document = readable[i]
@@ -275,11 +285,11 @@ class Knowledge:
                 kept.append(i)
         moment = now()
         fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
-        notes: list[str] = []
+        notes: list[str] = [reranked.note] if reranked.note else []
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
-            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, moment)
+            by_age = dates.ordered(kept, reranked.final, fit, texts_of, readable, documents, query, moment)
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
         # How well the best fit: see `decide.Calibration`.
@@ -292,6 +302,7 @@ class Knowledge:
                 text=round(found.text.get(i, 0.0), 4),
                 vector=round(found.vector.get(i, 0.0), 4),
                 fused=round(found.final[i], 4),
+                reranked=round(reranked.given[i], 4) if i in reranked.given else None,
             )
             for i in kept
         }
@@ -313,7 +324,7 @@ class Knowledge:
             passages,
             opened.row.id,
             signals,
-            (self._embedding(ms.get("embed", 0.0)),),
+            (self._embedding(ms.get("embed", 0.0)), *([reranked.attempt] if reranked.attempt else [])),
             ms,
             nearest,
             expired,
@@ -322,6 +333,14 @@ class Knowledge:
             older=older,
             fit=fit,
         )
+
+    async def _reranked(self, query: str, best: Sequence[joining.Row], found: Stages) -> Reranked:
+        """The best passages as a cross-encoder orders them, where there is one."""
+        if self.reranker is None:
+            return Reranked(found.final, {}, None, "")
+        read = best[: self.reranker.candidates]
+        texts = {r["id"]: "\n".join([r["title"], *(r["headings"] or ()), r["text"]]) for r in read}
+        return await self.reranker.order(query, texts, found.final)
 
     async def _joined(
         self,
