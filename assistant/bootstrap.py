@@ -140,7 +140,8 @@ def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Read
 
     def of(row: ReleaseRow) -> Reader | None:
         if row.embedder not in made and row.embedded_by:
-            index = settings.index.model_copy(update=row.embedded_by)
+            # Before there was a choice, the model made the codes.
+            index = settings.index.model_copy(update={"word_codes": "model"} | row.embedded_by)
             other = _embedder(settings.model_copy(update={"index": index}))
             made[other.fingerprint] = other
         return made.get(row.embedder)
@@ -240,6 +241,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
+            jobs.Job("left work", 20, lambda: jobs.free_left_work(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
@@ -261,6 +263,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         try:
             # A reader who returns after a crash must not wait for an answer that nobody writes.
             await jobs.mark_cut_answers(db, us)
+            await jobs.free_left_work(db, us)
             yield built
         finally:
             running.cancel()
@@ -563,6 +566,7 @@ async def report(settings: Settings, release_id: int) -> dict[str, Any]:
     async with database(settings) as db:
         row = await release.report_of(db, release_id)
         body = {"release": row.release_id, "against": row.against_id, **row.body}
+        body.pop("ranks", None)
         for side, number in (("then", row.against_id), ("now", row.release_id)):
             shown = [p for case in body.get("worse", []) for p in case[side]]
             with contextlib.suppress(AssistantError):

@@ -231,6 +231,11 @@ class IndexSettings(Section):
     )
     embedder_api_key_env: Variable = Field(default="", description="environment variable with the key for it")
     embedder_price: Dollars = Field(default=0, description="dollars per million tokens")
+    word_codes: Literal["table", "model"] = Field(
+        default="table",
+        description="beside another embedder, how passages are compared word by word: by the built-in model's table of "
+        "words, or, slower and better, by a pass of it over every passage",
+    )
     passage_words: int = Field(default=180, ge=40, le=1000, description="words a passage has at most, about")
     overlap_words: int = Field(default=30, ge=0, le=200, description="words it shares with the passage before")
     keep_releases: int = Field(default=5, ge=1, le=100, description="how many past releases are kept for a way back")
