@@ -140,7 +140,8 @@ def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Read
 
     def of(row: ReleaseRow) -> Reader | None:
         if row.embedder not in made and row.embedded_by:
-            index = settings.index.model_copy(update=row.embedded_by)
+            # Before there was a choice, the model made the codes.
+            index = settings.index.model_copy(update={"word_codes": "model"} | row.embedded_by)
             other = _embedder(settings.model_copy(update={"index": index}))
             made[other.fingerprint] = other
         return made.get(row.embedder)
@@ -169,6 +170,7 @@ def _gate(settings: Settings, db: Database, embedder: Reader) -> RetrievalGate:
 async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[Parts]:
     """Everything that searching takes and, if `answering`, the models too."""
     from assistant.index import access
+    from assistant.index.crossencoder import reranker_from
     from assistant.index.retrieve import Knowledge
     from assistant.index.store import Store
 
@@ -177,7 +179,13 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
             await access.realign(session, settings.sources)
         embedder = _embedder(settings)
         knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
-        knowledge.recipe = replace(knowledge.recipe, newest_first=settings.chat.steps.newest_first)
+        chat = settings.chat
+        knowledge.recipe = replace(
+            knowledge.recipe,
+            newest_first=chat.steps.newest_first,
+            join_tokens=chat.join_tokens if chat.steps.join else 0,
+        )
+        knowledge.reranker = reranker_from(settings)
         built = Parts(settings, db, knowledge, None, None, embedder)
         if answering:
             _add_answering(built, embedder)
@@ -552,17 +560,18 @@ async def drop(settings: Settings, release_id: int, by: str) -> None:
 
 async def report(settings: Settings, release_id: int) -> dict[str, Any]:
     """What the gate found of a release, with the texts of the passages that are still kept; for admins."""
-    from assistant.index import release
+    from assistant.index import joining, release
     from assistant.index.store import Store
 
     async with database(settings) as db:
         row = await release.report_of(db, release_id)
         body = {"release": row.release_id, "against": row.against_id, **row.body}
+        body.pop("ranks", None)
         for side, number in (("then", row.against_id), ("now", row.release_id)):
             shown = [p for case in body.get("worse", []) for p in case[side]]
             with contextlib.suppress(AssistantError):
                 _, table = await release.open_kept(db, Store(settings.index_uri), number or 0)
-                texts = {r["id"]: r["text"] for r in await table.passages([p["passage"] for p in shown])}
+                texts = {r["id"]: r["text"] for r in await joining.read(table, [p["passage"] for p in shown])}
                 for passage in shown:
                     passage["text"] = texts.get(passage["passage"], "")
         return body
@@ -771,6 +780,9 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
     for d in settings.models.deployments:
         if d.api_key_env and not settings.environment(d.api_key_env):
             checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    reranker = settings.chat.reranker
+    if reranker.api_key_env and not settings.environment(reranker.api_key_env):
+        checks.append(_check("reranker", "bad", f"{reranker.api_key_env} is not set"))
     return checks
 
 

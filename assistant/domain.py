@@ -56,11 +56,15 @@ class Place(Plain):
 
 
 class Scores(Plain):
-    """`text` is BM25, `vector` cosine similarity, `fused` the normalised sum that orders the list."""
+    """`text` is BM25, `vector` cosine similarity, `fused` the normalised sum that orders the list.
+
+    `reranked` is what a cross-encoder gave, where there is one: its order then counts.
+    """
 
     text: float = 0.0
     vector: float = 0.0
     fused: float = 0.0
+    reranked: float | None = None
 
 
 class Passage(Plain):

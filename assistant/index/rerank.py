@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from assistant.domain import Embedder
 from assistant.index.sentences import STOP
 
 BITS = 192
+WordCodes = Literal["table", "model"]
 # What a word piece without a meaning of its own counts.
 LIGHT = 0.15
 _SPECIAL = frozenset({"[CLS]", "[SEP]", "[UNK]", "[PAD]"})
@@ -32,8 +33,32 @@ class Asked:
     weights: Any
 
 
+class Words(Protocol):
+    """Reads word by word. `kind` says whether a word's code depends on those around it (`model`) or not (`table`).
+
+    Codes of another `fingerprint` mean something else.
+    """
+
+    kind: WordCodes
+    fingerprint: str
+
+    async def codes(self, texts: Sequence[str]) -> list[bytes]:
+        """The codes of each passage."""
+        ...
+
+    async def asked(self, question: str) -> Asked:
+        """The question as passages are compared with it."""
+        ...
+
+
 class Reader(Embedder, Protocol):
-    """An embedder that also reads word by word."""
+    """An embedder that also reads word by word; `word_codes` is the `kind` of its `Words`."""
+
+    word_codes: WordCodes
+
+    async def ready(self) -> None:
+        """Load what it works with, which takes seconds, off the event loop."""
+        ...
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
         """The vector of each passage, and its codes."""
@@ -55,6 +80,16 @@ def _light(token: str) -> bool:
     return token in STOP or not re.search(r"\w", token)
 
 
+def counts(token: str) -> bool:
+    """Whether a passage keeps a code for this word piece: it carries meaning."""
+    return token not in _SPECIAL and not _light(token)
+
+
+def projected(states: Any) -> Any:
+    """States as they are compared, one unit row of `BITS` floats each; their signs are codes."""
+    return _units(_units(states) @ _hyperplanes(states.shape[1]))
+
+
 def _units(rows: Any) -> Any:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
@@ -63,7 +98,7 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
     """The codes of a passage from its word pieces and their states, one row each."""
     places: dict[str, list[int]] = {}
     for i, token in enumerate(tokens):
-        if token not in _SPECIAL and not _light(token):
+        if counts(token):
             places.setdefault(token, []).append(i)
     if not places:
         return b""
@@ -76,13 +111,17 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
 
 def question(tokens: Sequence[str], states: Any) -> Asked:
     """A question from its word pieces and their states, one row each."""
+    return asked(tokens, projected(states))
+
+
+def asked(tokens: Sequence[str], rows: Any) -> Asked:
+    """A question from its word pieces and their `projected` states."""
     kept = [i for i, token in enumerate(tokens) if token not in _SPECIAL] or list(range(len(tokens)))
-    units = _units(states[kept])
     weights = np.array([LIGHT if _light(tokens[i]) else 1.0 for i in kept], dtype=np.float32)
     # A part number breaks into many pieces, and must not outweigh the question.
     word = np.cumsum([not tokens[i].startswith("##") for i in kept])
     weights /= np.sqrt(np.bincount(word)[word])
-    return Asked(_units(units @ _hyperplanes(units.shape[1])), weights)
+    return Asked(rows[kept], weights)
 
 
 def scores(asked: Asked, codes: Mapping[str, bytes]) -> dict[str, float]:

@@ -22,6 +22,8 @@ from assistant.index.split import Chunk, split
 
 SECONDS = 30.0
 MEGABYTES = 512
+# A worker imports the parsers first, which takes long on a machine that is busy with other things.
+START_S = 120.0
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -36,6 +38,8 @@ def _serve(pipe: Connection) -> None:
     # What it starts, for pictures, is ended with it.
     os.setpgid(0, 0)
     sys.addaudithook(_no_network)
+    # Whoever waits counts a file's seconds from here on.
+    pipe.send(None)
     while True:
         try:
             path, data, words, overlap = pipe.recv()
@@ -69,13 +73,15 @@ class _Worker:
         self._pipe, theirs = _spawn.Pipe()
         self._process: Any = _spawn.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
+        self._started = False
         theirs.close()
 
     def run(self, job: tuple[str, bytes, int, int]) -> tuple[Parsed, list[Chunk]]:
         """Raises `ParseError` when the file is refused, or the worker had to be ended."""
-        began = time.monotonic()
         reason = "the parser crashed on it"
         try:
+            self._wait_for_start()
+            began = time.monotonic()
             self._pipe.send(job)
             while not self._pipe.poll(0.05):
                 if time.monotonic() - began > SECONDS:
@@ -96,6 +102,12 @@ class _Worker:
         self.end()
         raise ParseError(reason)
 
+    def _wait_for_start(self) -> None:
+        if not self._started:
+            if not self._pipe.poll(START_S):
+                raise OSError("the worker did not start")
+            self._started = self._pipe.recv() is None
+
     def end(self) -> None:
         with contextlib.suppress(OSError):
             self._pipe.close()
@@ -113,7 +125,8 @@ class Workers:
     """A few workers, started when first needed; use it as a context."""
 
     def __init__(self, count: int = 2) -> None:
-        self._count = count
+        self._ended = False
+        self._all: set[_Worker] = set()
         self._idle: queue.Queue[_Worker | None] = queue.Queue()
         for _ in range(count):
             self._idle.put(None)
@@ -122,9 +135,13 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while not self._idle.empty():
-            if worker := self._idle.get():
-                worker.end()
+        self.end()
+
+    def end(self) -> None:
+        """End all workers; a file that one has in hand counts as not read."""
+        self._ended = True
+        for worker in tuple(self._all):
+            worker.end()
 
     async def read(self, path: str, data: bytes, words: int, overlap: int) -> tuple[Parsed, list[Chunk]]:
         """A file's facts and chunks. Raises `ParseError` with the reason when it cannot be read."""
@@ -133,8 +150,11 @@ class Workers:
     def _read(self, job: tuple[str, bytes, int, int]) -> tuple[Parsed, list[Chunk]]:
         worker = self._idle.get()
         try:
+            if self._ended:
+                raise ParseError("the run ended before it was read")
             if worker is None or not worker.alive:
-                worker = _Worker()
+                self._all.discard(worker)
+                self._all.add(worker := _Worker())
             return worker.run(job)
         finally:
             self._idle.put(worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -32,6 +33,9 @@ SHOWN = 3
 # As much of an answer as a follow-up is searched with.
 ANSWER_CHARS = 600
 LISTED = 100
+# So many of the newest reports are looked at for the best release.
+REPORTS = 200
+SIDES = ("then", "now")
 
 
 def read_floor(path: Path) -> dict[str, dict[str, float]]:
@@ -66,10 +70,10 @@ def failures(kinds: dict[str, dict[str, Any]], floor: dict[str, dict[str, float]
 class RetrievalGate:
     """Searches the cases in a new release and in the active one, without a model: `release.Check`.
 
-    Where a kept release did better than the active one the new one is held to that too, so that small losses do not add
-    up; a release that a person accepted is where this begins anew. `embedder_of` gives the embedder that a release was
-    made with; where it cannot be had any more, the release is searched by its text alone. `weight_before` is how much
-    the turn before counts in a follow-up.
+    Where an earlier release did better than the active one the new one is held to that too, swept or not, so that small
+    losses do not add up; a release that a person accepted is where this begins anew. `embedder_of` gives the embedder
+    that a release was made with; where it cannot be had any more, the release is searched by its text alone.
+    `weight_before` is how much the turn before counts in a follow-up.
     """
 
     db: Database
@@ -121,32 +125,44 @@ class RetrievalGate:
             "seconds": round(time.monotonic() - began, 2),
         }
         reason = _reason(figures[0], figures[1], self.settings.max_drop)
-        best = await self._best(made, against, figures[0])
+        # By what a case asks and expects: one that was edited since is another.
+        marked = {side: {_mark(c): ranks[c.id][n] for c in asked} for n, side in enumerate(SIDES)}
+        body["ranks"] = marked
+        best = await self._best(made, against, marked)
         if best is not None and not reason:
-            earlier = await (await self._search(best)).all_of(asked)
-            reached = _figures(_rank(earlier[c.id], expected[c.id] - set(removed)) for c in asked)
-            body["best"] = {"release": best.id, **reached}
-            if fell := _fallen(reached, figures[1], self.settings.max_drop):
-                reason = f"Less is found in it than in release {best.id}, the best of those kept: {fell}."
+            body["best"] = {"release": best.release, **best.reached}
+            if fell := _fallen(best.reached, best.now, self.settings.max_drop):
+                reason = f"Less is found in it than in release {best.release}, the best so far: {fell}."
         return Judgement(reason, body)
 
-    async def _best(self, made: ReleaseRow, against: ReleaseRow, now_: dict[str, float]) -> ReleaseRow | None:
-        """The kept release that found most when the gate looked, if that was more than the active one finds now."""
+    async def _best(
+        self, made: ReleaseRow, against: ReleaseRow, ranks: dict[str, dict[str, int | None]]
+    ) -> _Best | None:
+        """The release that once was live and found most, if that was more than the active one finds now.
+
+        It may have been swept since: what it found is in the gate's reports. Only cases that were searched in both
+        count, and a release in which too few of them were does not.
+        """
         async with self.db.read() as session:
             accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
             since = max((int(s) for s in (await session.exec(accepted)).all()), default=0)
-            kept = select(ReleaseRow).where(
-                col(ReleaseRow.state).in_(release.KEPT_STATES), col(ReleaseRow.id).not_in([made.id, against.id])
-            )
-            rows = {r.id: r for r in (await session.exec(kept.where(col(ReleaseRow.id) >= since))).all()}
-            reports = (await session.exec(select(ReleaseReport).order_by(col(ReleaseReport.release_id)))).all()
-        told: dict[int | None, dict[str, float]] = {}
+            lived = select(ReleaseRow.id).where(col(ReleaseRow.activated_at).is_not(None), col(ReleaseRow.id) >= since)
+            others = set((await session.exec(lived)).all()) - {made.id, against.id}
+            newest = select(ReleaseReport).where(col(ReleaseReport.release_id) >= since)
+            newest = newest.order_by(col(ReleaseReport.release_id).desc()).limit(REPORTS)
+            reports = (await session.exec(newest)).all()
+        found: list[_Best] = []
         for report in reports:
-            for number, side in ((report.against_id, "then"), (report.release_id, "now")):
-                if number in rows and side in report.body:
-                    told[number] = report.body[side]
-        best = max(told, key=lambda i: sum(told[i].values()), default=None)
-        return rows[best] if best is not None and sum(told[best].values()) > sum(now_.values()) else None
+            told = report.body.get("ranks", {})
+            for number, side in zip((report.against_id, report.release_id), SIDES, strict=True):
+                shared = ranks["now"].keys() & told.get(side, {}).keys()
+                if number is not None and number in others and len(shared) > len(ranks["now"]) / 2:
+                    reached, then, now_ = (
+                        _figures(r[mark] for mark in shared) for r in (told[side], ranks["then"], ranks["now"])
+                    )
+                    found.append(_Best(number, reached, now_, sum(reached.values()) - sum(then.values())))
+        best = max(found, key=lambda b: b.more, default=None)
+        return best if best is not None and best.more > 0 else None
 
     async def changed(self, first: int, second: int) -> list[dict[str, Any]]:
         """The cases whose best passages differ between two kept releases, with those of each."""
@@ -163,6 +179,16 @@ class RetrievalGate:
         embedder = self.embedder_of(row) or self.embedder
         search = Unrestricted(self.db, self.store, embedder, Opened(row, table))
         return _Search(search, table, self.weight_before, by_text_alone=embedder.fingerprint != row.embedder)
+
+
+@dataclass(frozen=True)
+class _Best:
+    """An earlier release: what it reached, what the new one reaches on the same cases, `more` than the active one."""
+
+    release: int
+    reached: dict[str, float]
+    now: dict[str, float]
+    more: float
 
 
 @dataclass(frozen=True)
@@ -201,6 +227,11 @@ def _rank(passages: Iterable[Passage], expected: Collection[str]) -> int | None:
     """Where the first expected document stands among the documents found, from 1."""
     documents = list(dict.fromkeys(p.document for p in passages))
     return next((n for n, d in enumerate(documents, 1) if d in expected), None)
+
+
+def _mark(case: Case) -> str:
+    told = "\n".join([*case.turns, case.doc or "", *sorted(case.also)])
+    return f"{case.id}:{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def _share(rank: int | None) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import re
+import struct
 from collections import Counter
+from functools import lru_cache
+from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,24 +22,47 @@ WIDTH = 96
 def vector(model: str, text: str) -> list[float]:
     out = [0.0] * WIDTH
     for word in re.findall(r"\w+", text.lower()) or [""]:
-        digest = hashlib.sha256(f"{model}|{word}".encode()).digest()
-        out[digest[0] % WIDTH] += 1.0 if digest[1] % 2 else -1.0
+        place, sign = _place(model, word)
+        out[place] += sign
     length = math.sqrt(sum(v * v for v in out))
     return [v / length for v in out] if length else [1.0] + [0.0] * (WIDTH - 1)
 
 
-class FakeEmbeddings:
-    """Counts the texts that each model was asked for."""
+@lru_cache(maxsize=100_000)
+def _place(model: str, word: str) -> tuple[int, float]:
+    digest = hashlib.sha256(f"{model}|{word}".encode()).digest()
+    return digest[0] % WIDTH, 1.0 if digest[1] % 2 else -1.0
 
-    def __init__(self) -> None:
+
+def _packed(numbers: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+class FakeEmbeddings:
+    """Counts the texts that each model was asked for, and how vectors were asked for.
+
+    `packs`: `yes` gives them in base64 where asked, `no` as numbers all the same, `refuses` answers that with 400.
+    """
+
+    def __init__(self, packs: Literal["yes", "no", "refuses"] = "yes") -> None:
+        self.packs = packs
         self.texts: Counter[str] = Counter()
+        self.formats: Counter[str] = Counter()
         self.app = Starlette(routes=[Route("/v1/embeddings", self._embed, methods=["POST"])])
 
     async def _embed(self, request: Request) -> JSONResponse:
         body = await request.json()
         model, texts = body["model"], body["input"]
         texts = [texts] if isinstance(texts, str) else texts
+        wanted = body.get("encoding_format", "float")
+        self.formats[wanted] += 1
+        if wanted == "base64" and self.packs == "refuses":
+            return JSONResponse({"error": {"message": "unknown field: encoding_format"}}, status_code=400)
         self.texts[model] += len(texts)
-        data = [{"object": "embedding", "index": i, "embedding": vector(model, t)} for i, t in enumerate(texts)]
+        packed = wanted == "base64" and self.packs == "yes"
+        data = [
+            {"object": "embedding", "index": i, "embedding": _packed(v) if packed else v}
+            for i, v in enumerate(vector(model, t) for t in texts)
+        ]
         usage = {"prompt_tokens": sum(len(t.split()) for t in texts), "total_tokens": 0}
         return JSONResponse({"object": "list", "model": model, "data": data, "usage": usage})

@@ -33,10 +33,14 @@ class HashEmbedder:
     """Words become places in a vector by their hash: texts with words in common are near. Counts what it is asked."""
 
     dimension = WIDTH
+    word_codes: rerank.WordCodes = "model"
 
     def __init__(self, fingerprint: str = "hash-1") -> None:
         self.fingerprint = fingerprint
         self.embedded = 0
+
+    async def ready(self) -> None:
+        """Nothing to load."""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         self.embedded += len(texts)
@@ -145,6 +149,8 @@ class InThisProcess:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+    def end(self) -> None: ...
 
     async def read(self, path: str, data: bytes, words: int, overlap: int) -> object:
         parsed = ingest.parse.parse(path, data)

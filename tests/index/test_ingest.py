@@ -23,6 +23,7 @@ from assistant.settings import Source
 from tests.index.conftest import HashEmbedder, Index, asker, calls_of, put
 
 pytestmark = pytest.mark.usefixtures("in_process")
+LOT = 24
 HOLIDAY = "# Holiday\n\nEmployees take thirty days of holiday a year."
 TRAVEL = "# Travel\n\nTrains are booked in second class."
 FILES = {"holiday.md": HOLIDAY, "trips/travel.md": TRAVEL, "blank.txt": "  \n", "broken.pdf": b"no pdf at all"}
@@ -250,8 +251,9 @@ async def test_files_of_a_killed_run_that_are_gone_since_are_forgotten(index: In
     assert "brief.md" not in await states(index)
 
 
-async def test_what_a_killed_run_embedded_is_not_embedded_again(index: Index) -> None:
-    pages = {f"{n:03}.md": f"# Page {n}\n\nThe text of page {n}." for n in range(2 * ingest.WINDOW + 5)}
+async def test_what_a_killed_run_embedded_is_not_embedded_again(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "EMBEDDED_TOGETHER", LOT)
+    pages = {f"{n:03}.md": f"# Page {n}\n\nThe text of page {n}." for n in range(2 * LOT + 5)}
     calls = 0
 
     def fail() -> None:
@@ -264,11 +266,13 @@ async def test_what_a_killed_run_embedded_is_not_embedded_again(index: Index) ->
         await index.sync(pages)
     # The first run of all, and one upon a release: each goes on where the one before it stopped.
     assert (await index.sync()).embedded == 5
-    calls = 1
+    calls = 0
     with pytest.raises(RuntimeError), calls_of(HashEmbedder, "embed", fail):
         await index.sync({name: text + " More." for name, text in pages.items()})
     report = await index.sync()
-    assert (report.embedded, report.changed) == (len(pages) - ingest.WINDOW, len(pages))
+    # Lots are embedded side by side: of the two that were not stored one may have been done.
+    assert 5 <= report.embedded <= len(pages) - LOT
+    assert report.changed == len(pages)
     assert len(set(await index.found("more text", k=100))) == len(pages)
 
 

@@ -19,7 +19,8 @@ from tests.index.sources.test_mail import fill, message
 from tests.index.sources.test_website import Site, html
 
 pytestmark = pytest.mark.usefixtures("in_process")
-TEXTS = [f"Paper {n} tells of subject{n} and of what the company holds of it." for n in range(ingest.WINDOW + 10)]
+LOT = 10
+TEXTS = [f"Paper {n} tells of subject{n} and of what the company holds of it." for n in range(3 * LOT + 4)]
 
 
 class Killed(BaseException): ...
@@ -48,21 +49,24 @@ def make(kind: str, home: Path, site: Site) -> Source:
 
 
 @pytest.mark.parametrize("kind", ["folder", "git", "web", "mail", "push"])
-async def test_a_killed_run_loses_nothing_and_the_next_one_embeds_only_what_is_left(index: Index, kind: str) -> None:
+async def test_a_killed_run_loses_nothing_and_the_next_one_embeds_only_what_is_left(
+    index: Index, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "EMBEDDED_TOGETHER", LOT)
     site = Site()
     async with serving(site.app) as site.base:
         source = await asyncio.to_thread(make, kind, index.home, site)
         await index.sync({"before.md": "# Before\n\nWhat was there."})
         read, calls = index.embedder.read, 0
 
-        async def second_call_kills(texts: list[str]) -> object:
+        async def third_call_kills(texts: list[str]) -> object:
             nonlocal calls
             calls += 1
-            if calls == 2:
+            if calls == 3:
                 raise Killed
             return await read(texts)
 
-        index.embedder.read = second_call_kills  # type: ignore[method-assign, assignment]
+        index.embedder.read = third_call_kills  # type: ignore[method-assign, assignment]
         with pytest.raises(Killed):
             await index.sync(None, source)
         index.embedder.read = read  # type: ignore[method-assign]
