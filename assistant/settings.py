@@ -325,6 +325,8 @@ class StepBudgets(Section):
     route: Budget = Field(default=20, description="milliseconds to choose the model")
     generate: Budget = Field(default=15_000, description="milliseconds to write the answer")
     verify: Budget = Field(default=400, description="milliseconds to check the answer")
+    first_word: Budget = Field(default=2_000, description="milliseconds from the question to the first word")
+    answer: Budget = Field(default=20_000, description="milliseconds from the question to the checked answer")
 
 
 class RerankerSettings(Section):
