@@ -171,6 +171,7 @@ def _gate(settings: Settings, db: Database, embedder: Reader) -> RetrievalGate:
 async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[Parts]:
     """Everything that searching takes and, if `answering`, the models too."""
     from assistant.index import access
+    from assistant.index.crossencoder import reranker_from
     from assistant.index.retrieve import Knowledge
     from assistant.index.store import Store
 
@@ -179,7 +180,13 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
             await access.realign(session, settings.sources)
         embedder = _embedder(settings)
         knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
-        knowledge.recipe = replace(knowledge.recipe, newest_first=settings.chat.steps.newest_first)
+        chat = settings.chat
+        knowledge.recipe = replace(
+            knowledge.recipe,
+            newest_first=chat.steps.newest_first,
+            join_tokens=chat.join_tokens if chat.steps.join else 0,
+        )
+        knowledge.reranker = reranker_from(settings)
         built = Parts(settings, db, knowledge, None, None, embedder)
         if answering:
             _add_answering(built, embedder)
@@ -235,6 +242,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
+            jobs.Job("left work", 20, lambda: jobs.free_left_work(db, us)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
@@ -256,6 +264,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         try:
             # A reader who returns after a crash must not wait for an answer that nobody writes.
             await jobs.mark_cut_answers(db, us)
+            await jobs.free_left_work(db, us)
             yield built
         finally:
             running.cancel()
@@ -561,7 +570,7 @@ async def drop(settings: Settings, release_id: int, by: str) -> None:
 
 async def report(settings: Settings, release_id: int) -> dict[str, Any]:
     """What the gate found of a release, with the texts of the passages that are still kept; for admins."""
-    from assistant.index import release
+    from assistant.index import joining, release
     from assistant.index.store import Store
 
     async with database(settings) as db:
@@ -572,7 +581,7 @@ async def report(settings: Settings, release_id: int) -> dict[str, Any]:
             shown = [p for case in body.get("worse", []) for p in case[side]]
             with contextlib.suppress(AssistantError):
                 _, table = await release.open_kept(db, Store(settings.index_uri), number or 0)
-                texts = {r["id"]: r["text"] for r in await table.passages([p["passage"] for p in shown])}
+                texts = {r["id"]: r["text"] for r in await joining.read(table, [p["passage"] for p in shown])}
                 for passage in shown:
                     passage["text"] = texts.get(passage["passage"], "")
         return body
@@ -781,6 +790,9 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
     for d in settings.models.deployments:
         if d.api_key_env and not settings.environment(d.api_key_env):
             checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    reranker = settings.chat.reranker
+    if reranker.api_key_env and not settings.environment(reranker.api_key_env):
+        checks.append(_check("reranker", "bad", f"{reranker.api_key_env} is not set"))
     return checks
 
 

@@ -55,11 +55,15 @@ class Place(Plain):
 
 
 class Scores(Plain):
-    """`text` is BM25, `vector` cosine similarity, `fused` the normalised sum that orders the list."""
+    """`text` is BM25, `vector` cosine similarity, `fused` the normalised sum that orders the list.
+
+    `reranked` is what a cross-encoder gave, where there is one: its order then counts.
+    """
 
     text: float = 0.0
     vector: float = 0.0
     fused: float = 0.0
+    reranked: float | None = None
 
 
 class Passage(Plain):
@@ -166,14 +170,19 @@ class Choice(Plain):
 
 
 class ToolUse(Plain):
-    """One call of a tool. `by` says whether rules or a model chose it; `documents` are those that it named or read."""
+    """One call of a tool. `by` says whether rules or a model chose it; `documents` are those that it named or read.
+
+    `limit_ms` is what it was given, `groups` are those who may call it.
+    """
 
     name: str
     arguments: dict[str, str] = {}
     by: Literal["rules", "model"]
     outcome: Literal["ok", "empty", "refused", "timeout", "failed", "started"]
     ms: float = 0
+    limit_ms: int = 0
     cost_nano: int = 0
+    groups: tuple[str, ...] = ()
     documents: tuple[int, ...] = ()
 
 
@@ -186,7 +195,7 @@ class Receipt(Plain):
     asked: str = Field(description="the question as the person wrote it")
     searched: str = Field(description="the question as it was searched")
     fused_with: tuple[str, ...] = Field(default=(), description="earlier texts of the thread whose scores were added")
-    filtered: str = Field(default="", description="the words of the question that restricted the search")
+    filtered: str = Field(default="", description="what restricted the search: words of the question, a project")
     choices: tuple[Choice, ...] = Field(default=(), description="questions offered under the answer")
     release: int | None = None
     passages: tuple[PassageUse, ...] = ()

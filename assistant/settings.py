@@ -107,6 +107,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$": "must be made of letters, digits, blanks and . _ @ -, a letter or digit first",
     r"^([A-Za-z_][A-Za-z0-9_]*)?$": "must be the name of an environment variable, e.g. OPENAI_API_KEY, not its value",
     r"^[a-z0-9_-]+/\S+$": "must be a provider, a slash and its model, e.g. openai/gpt-5.1",
+    r"^([a-z0-9_-]+/\S+)?$": "must be a provider, a slash and its model, e.g. cohere/rerank-v3.5",
     r"^(minilm|[a-z0-9_-]+/\S+)$": "must be minilm, or a provider, a slash and its model",
     r"^[A-Za-z0-9.:_-]+$": "must be a host name or IP address, e.g. 127.0.0.1",
     r"^[A-Za-z0-9-]*$": "must be the name of a header, e.g. X-Remote-User",
@@ -290,6 +291,9 @@ class StepSettings(Section):
     newest_first: bool = Field(
         default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
     )
+    join: bool = Field(
+        default=True, description="passages next to each other that both fit the question are read as one"
+    )
     filters: bool = Field(
         default=True, description="“in the finance handbook” or “since March” restrict the search to such documents"
     )
@@ -323,12 +327,38 @@ class StepBudgets(Section):
     verify: Budget = Field(default=400, description="milliseconds to check the answer")
 
 
+class RerankerSettings(Section):
+    """A cross-encoder that puts the best passages in order. Without `model` and `path` there is none."""
+
+    model: Annotated[str, Field(max_length=200, pattern=r"^([a-z0-9_-]+/\S+)?$")] = Field(
+        default="", description="LiteLLM's name of a reranking model, e.g. cohere/rerank-v3.5"
+    )
+    path: Folder = Field(default=Path(), description="or a folder with model.onnx and tokenizer.json")
+    api_base: Address = Field(default="", description="address of the model, when it is not the provider's own")
+    api_key_env: Variable = Field(default="", description="environment variable with the key for it")
+    price: Dollars = Field(default=0, description="dollars per thousand calls")
+    candidates: int = Field(default=30, ge=2, le=200, description="how many of the best passages it reads")
+    timeout_s: Seconds = Field(default=2, description="seconds it may take; after that the search's own order stands")
+
+    @model_validator(mode="after")
+    def _one(self) -> RerankerSettings:
+        if self.model and self.path != Path():
+            raise ValueError("model and path are both given; keep one of them")
+        return self
+
+
 class ChatSettings(Section):
     """A question and its answer."""
 
     passages: int = Field(default=8, ge=1, le=30, description="how many passages an answer rests on")
     window_turns: int = Field(default=6, ge=0, le=50, description="how many earlier turns a question is read with")
     question_chars: int = Field(default=4_000, ge=100, le=100_000, description="characters a question has at most")
+    join_tokens: int = Field(
+        default=1_000,
+        ge=100,
+        le=20_000,
+        description="tokens that a passage may have at most when its neighbours are joined to it; see `steps.join`",
+    )
     weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(
         default=0.4, description="how much the turn before, question and answer, counts in the search for a follow-up"
     )
@@ -362,6 +392,7 @@ class ChatSettings(Section):
     )
     budgets: StepBudgets = StepBudgets()
     language: Literal["en", "de"] = Field(default="en", description="the language where the browser names none of ours")
+    reranker: RerankerSettings = Field(default=RerankerSettings(), description="a cross-encoder, where there is one")
     steps: StepSettings = Field(default=StepSettings(), description="steps of a turn that can be left out")
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from assistant.domain import Passage
+from assistant.index import joining
 from assistant.index.retrieve import Found
 from assistant.index.sentences import stems
 
@@ -69,7 +70,7 @@ def merged(whole: Found, parts: Sequence[Found], most: int) -> Found:
     signals = {name: max(value, min(f.signals.get(name, 0.0) for f in parts)) for name, value in whole.signals.items()}
     return replace(
         whole,
-        passages=tuple(passages.values())[:most],
+        passages=tuple(joining.apart(list(passages.values())))[:most],
         signals=signals,
         attempts=tuple(a for f in every for a in f.attempts),
         expired={k: v for f in every for k, v in f.expired.items()},

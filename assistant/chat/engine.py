@@ -21,10 +21,12 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 
 from assistant.chat import (
     cache,
+    chosen,
     clarify,
     decide,
     decompose,
     evidence,
+    follow,
     guard,
     lookups,
     recall,
@@ -67,8 +69,6 @@ from assistant.settings import Settings
 from assistant.texts import say
 
 Outcome = Literal["complete", "stopped", "interrupted", "failed"]
-# A search for a talk whose project chose documents goes so much deeper, so that they are among what it finds.
-DEEPER = 3
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.answer: Answer | None = None
         self._stored = False
         self._found: Found | None = None
-        # The documents that the talk's project chose.
+        # The documents that the talk's project chose, and its name where no others are searched.
         self._chosen: frozenset[int] = frozenset()
+        self._only_in = ""
         self._today: Today | None = None
         # The question being read word by word, from its first moment on.
         self._reading: asyncio.Task[Any] | None = None
@@ -180,19 +181,20 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             shown.append(reply)
             yield Delta(text=reply)
             return
-        looked = await self._look_up(question, record)
+        looked = await self._look_up(question, question_id, record)
         if looked.later is not None or (looked.results and looked.by == "rules"):
             self._found = found = self._told(looked, record, shown)
             yield Delta(text=shown[0])
             await self._verify(shown[0], found, record)
             return
         context, self._today = await asyncio.gather(self._recall(question_id, record), self._look())
-        self._chosen = context.chosen
+        self._chosen, self._only_in = context.chosen, context.only_in
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
-        leaning = beside or search.before or context.window or context.notes or context.earlier or context.chosen
+        in_project = context.chosen or context.only_in
+        leaning = beside or search.before or context.window or context.notes or context.earlier or in_project
         asked_alone = not (leaning or looked.results)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
@@ -200,8 +202,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield Delta(text=shown[0])
             return
         self._found = found = await self._evidence(search, record)
-        if self._chosen:
-            self._found = found = self._lifted(found, record)
         if looked.results:
             self._found = found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
@@ -271,14 +271,24 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         s = self._s
         return tools.Desk(s.db, s.knowledge, self._asker, self._language, s.models, s.prompts)
 
-    async def _look_up(self, question: str, record: Record) -> tools.LookedUp:
+    async def _look_up(self, question: str, question_id: str, record: Record) -> tools.LookedUp:
         """What the person's own words ask to be looked up; no document has been read yet that could ask for more."""
-        if not self._s.settings.chat.tools or not lookups.hinted(question):
+        hinted, leans = lookups.hinted(question), follow.leans(question)
+        if not self._s.settings.chat.tools or not (hinted or leans):
             return tools.LookedUp()
         with record.step("tools") as notes:
+            left = follow.before(await self._turns_before(question_id))
             desk, call = self._desk(), Call("tools", self._until(record))
+            asks_model = hinted or bool(left.tool)
             quoting = self._s.models.calls_tools() and self._route(await self._spent())[1]
-            found = await tools.look_up(desk, lookups.TOOLS, question, lookups.by_rules, None if quoting else call)
+            asked = tools.Asked(question, left.questions, left.documents)
+            found = await tools.look_up(
+                desk,
+                lookups.TOOLS,
+                asked,
+                lambda: follow.by_rules(question, left),
+                None if quoting or not asks_model else call,
+            )
             record.attempts.extend([*call.attempts, *desk.attempts])
             if call.attempts:
                 record.prompts.append(self._s.prompts["tools"].use)
@@ -287,6 +297,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             record.tools.extend(found.uses)
             notes.append(", ".join(f"{u.name}: {u.outcome}" for u in found.uses) or "none")
         return found
+
+    async def _turns_before(self, question_id: str) -> list[threads.PastTurn]:
+        past = await self._s.db.reading(
+            lambda session: threads.past(session, self._asker, self._thread_id, follow.QUESTIONS, before=question_id)
+        )
+        return past.window
 
     async def _spent(self) -> int:
         return await self._s.db.reading(lambda session: threads.spent_today(session, self._asker.person_id))
@@ -304,7 +320,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             self._language,
         )
         if begun:
-            arguments = tools.shown(chosen.arguments)
+            arguments = tools.shown(chosen.arguments if chosen.said is None else chosen.said)
             record.tools.append(ToolUse(name=chosen.name, arguments=arguments, by=chosen.by, outcome="started"))
         return begun
 
@@ -315,12 +331,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.release, record.passages = result.release, result.passages
         shown.append(result.text)
         return Found(result.passages, result.release or 0)
-
-    def _lifted(self, found: Found, record: Record) -> Found:
-        """What stands in documents of the talk's project comes first; then what stands elsewhere, if there is room."""
-        passages = sorted(found.passages, key=lambda p: p.document_id not in self._chosen)
-        record.passages = tuple(passages[: self._s.settings.chat.passages])
-        return replace(found, passages=tuple(record.passages))
 
     @staticmethod
     def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
@@ -447,13 +457,14 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
         """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
         asked = await self._filter(search.text, record)
+        record.filtered = self._only_in
         if asked is not None:
             text = asked.rest if asked.whole else search.text
             found = await self._retrieve(replace(search, text=text), record, asked.documents)
             await self._decide(found, search.text, record)
             what = asked.words + (f" ({', '.join(asked.titles[:2])})" if asked.titles else "")
             if record.decision.level is not Level.DECLINED:
-                record.filtered = what
+                record.filtered = " · ".join(filter(None, (self._only_in, what)))
                 record.remarks.append(say(self._language, "chat.filtered", what=decide.label(what)))
                 if asked.whole:
                     everywhere = Choice(label=say(self._language, "chat.everywhere"), question=asked.rest)
@@ -476,10 +487,15 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         parts = decompose.parts(search.text) if self._s.settings.chat.steps.decompose else [search.text]
         with record.step("retrieve") as notes:
             try:
-                found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
+                among = chosen.within(within, self._chosen, only=bool(self._only_in))
+                if among is None and self._chosen:
+                    own, everywhere = await asyncio.gather(
+                        self._in_parts(search, parts, self._chosen), self._in_parts(search, parts, None)
+                    )
+                    found = self._project_first(own, everywhere, notes)
+                else:
+                    found = await self._in_parts(search, parts, among)
                 if len(parts) > 1:
-                    each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))
-                    found = decompose.merged(found, each, self._s.settings.chat.passages)
                     notes.append(f"{len(parts)} parts searched apart")
             except ReleaseError as error:
                 raise ReleaseError(say(self._language, "chat.no_release")) from error
@@ -489,6 +505,22 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.attempts.extend(found.attempts)
         return found
 
+    async def _in_parts(self, search: rewrite.Search, parts: Sequence[str], within: frozenset[int] | None) -> Found:
+        found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
+        if len(parts) < 2:
+            return found
+        each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))
+        return decompose.merged(found, each, self._s.settings.chat.passages)
+
+    def _project_first(self, own: Found, everywhere: Found, notes: list[str]) -> Found:
+        """What the project's documents say, where that answers; else what all do, the project's before the others."""
+        most = self._s.settings.chat.passages
+        if decide.decide(own, self._s.settings.chat, self._s.calibration).level is Level.ANSWERED:
+            notes.append("the project's documents first")
+            return chosen.first(own, everywhere, most)
+        notes.append("the project's documents do not answer")
+        return chosen.lifted(everywhere, self._chosen, most)
+
     async def _read(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading])
@@ -496,8 +528,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _search(self, query: ThreadQuery) -> Found:
         await self._read()
         query.today = self._today
-        depth = DEEPER if self._chosen else 1
-        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages * depth)
+        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
         await retriever.aretrieve(query)
         return retriever.found
 
@@ -551,8 +582,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     def _decline(self, found: Found) -> str:
         """No evidence, no generation: say so, name the nearest documents and whom to ask."""
         nearest = self._nearest(found)
+        only = [say(self._language, "chat.declined_only", project=decide.label(self._only_in))] if self._only_in else []
         if not nearest:
-            return say(self._language, "chat.declined")
+            return " ".join([say(self._language, "chat.declined"), *only])
         links = [f"[{decide.label(n.title)}](/documents/{n.document_id})" for n in nearest]
         parts = [say(self._language, "chat.declined_nearest", documents=", ".join(links))]
         if owner := nearest[0].owner:
@@ -564,7 +596,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     title=decide.label(nearest[0].title),
                 )
             )
-        return " ".join(parts)
+        return " ".join([*parts, *only])
 
     @staticmethod
     def _nearest(found: Found | None) -> tuple[Nearest, ...]:

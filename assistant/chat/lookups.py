@@ -26,6 +26,8 @@ SHOWN = 8
 WHOLE_CHARS = 8_000
 # Two documents with more passages than this are compared as a job.
 LONG = 80
+# A document that was found before, or the version of it before or after it.
+_REFERENCE = re.compile(r"(?P<age>document|older|newer):(?P<id>\d{1,9})")
 
 
 class Arguments(BaseModel):
@@ -66,18 +68,35 @@ def day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d}" if moment else "–"
 
 
+async def _called(desk: Desk, name: str, most: int = 4) -> list[DocumentRow]:
+    """The documents that a title, or a reference such as `document:17`, names."""
+    pointed = _REFERENCE.fullmatch(name.strip())
+    if pointed is None:
+        return await lookup.titled(desk.db, desk.asker, name, most)
+    rows = await lookup.numbered(desk.db, desk.asker, [int(pointed["id"])])
+    if not rows or pointed["age"] == "document":
+        return rows
+    beside = await lookup.beside(desk.db, desk.asker, rows[0], older=pointed["age"] == "older")
+    return [beside] if beside else []
+
+
 async def find_person(desk: Desk, asked: Colleague) -> Result | None:
-    """Who a colleague is: name, title and address of an account here."""
-    person = await people.named_in(desk.db, asked.name)
-    if person is None or asked.name.strip().lower() not in {person.name.lower(), person.email.lower()}:
+    """Who a colleague is: name, title and address of an account here. A document stands for who looks after it."""
+    name, rows = asked.name.strip(), list[DocumentRow]()
+    if _REFERENCE.fullmatch(name):
+        rows = await _called(desk, name, 1)
+        name = rows[0].owner.partition(",")[0].strip() if rows else ""
+    person = await people.named_in(desk.db, name)
+    if person is None or name.lower() not in {person.name.lower(), person.email.lower()}:
         return None
     what = label(", ".join(filter(None, (person.title, person.email))))
-    return Result(say(desk.language, "chat.tool_person", name=label(person.name or person.email), what=what))
+    text = say(desk.language, "chat.tool_person", name=label(person.name or person.email), what=what)
+    return Result(text, documents=_ids(rows), people=(person.name or person.email,))
 
 
 async def find_owner(desk: Desk, asked: Owner) -> Result | None:
     """Who looks after a document."""
-    rows = [r for r in await lookup.titled(desk.db, desk.asker, asked.what) if r.owner]
+    rows = [r for r in await _called(desk, asked.what) if r.owner]
     lines = [say(desk.language, "chat.declined_whom", owner=label(r.owner), title=link(r)) for r in rows]
     return Result("\n\n".join(lines), documents=_ids(rows)) if rows else None
 
@@ -88,7 +107,7 @@ def _ids(rows: Sequence[DocumentRow]) -> tuple[int, ...]:
 
 async def open_document(desk: Desk, asked: Whole) -> Result | None:
     """A document's own words from its beginning, as far as an answer holds them."""
-    rows = await lookup.titled(desk.db, desk.asker, asked.title)
+    rows = await _called(desk, asked.title)
     if not rows:
         return None
     first, others = rows[0], rows[1:]
@@ -111,8 +130,8 @@ async def open_document(desk: Desk, asked: Whole) -> Result | None:
 
 
 async def _pair(desk: Desk, asked: Two) -> tuple[DocumentRow, DocumentRow] | None:
-    first = await lookup.titled(desk.db, desk.asker, asked.first)
-    second = [r for r in await lookup.titled(desk.db, desk.asker, asked.second) if first and r.id != first[0].id]
+    first = await _called(desk, asked.first)
+    second = [r for r in await _called(desk, asked.second) if first and r.id != first[0].id]
     return (first[0], second[0]) if first and second else None
 
 
@@ -220,10 +239,11 @@ TOOLS = {
 }
 
 _THE = r"(?:the |our |das |die |der |den |dem |unsere?n? )?"
-_NAME = r"(?P<name>(?-i:[A-ZÄÖÜ])\S*(?: (?:(?-i:[A-ZÄÖÜ])\S*|v[oa]n|de|der|al)){1,3})"
+NAME = r"(?-i:[A-ZÄÖÜ])\S*(?: (?:(?-i:[A-ZÄÖÜ])\S*|v[oa]n|de|der|al)){1,3}"
+_NAME = rf"(?P<name>{NAME})"
 _KIND = r"(?:document |file |dokument |datei )?"
 # Who is responsible for a thing its documents say; who is for a document, we do.
-_DOCUMENT = (
+DOCUMENT = (
     r"(?=.*?(?:polic(?:y|ies)|handbook|guide|guideline|document|page|file|runbook|manual|sheet|richtlinie|handbuch|"
     r"leitfaden|dokument|datei|seite|vereinbarung|anleitung)\b)"
 )
@@ -237,7 +257,7 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         (
             "find_owner",
             rf"who (?:is (?:responsible for|in charge of)|(?:can|do|should|must) i (?:ask|contact) about) {_THE}"
-            rf"{_DOCUMENT}{_KIND}(?P<what>.+?)",
+            rf"{DOCUMENT}{_KIND}(?P<what>.+?)",
         ),
         ("find_person", rf"who(?: is|'s) {_NAME}"),
         (
@@ -247,7 +267,7 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         (
             "find_owner",
             rf"(?:wer ist (?:zuständig|verantwortlich) für|an wen wende ich mich wegen|wen frage? ich (?:zu|wegen)) "
-            rf"{_THE}{_DOCUMENT}{_KIND}(?P<what>.+?)",
+            rf"{_THE}{DOCUMENT}{_KIND}(?P<what>.+?)",
         ),
         ("find_person", rf"wer ist {_NAME}"),
         (

@@ -73,6 +73,8 @@ class Context:
     said: tuple[str, ...] = ()
     # Documents that the talk's project chose and that the asker may read.
     chosen: frozenset[int] = frozenset()
+    # The name of that project, where nothing but those documents is to be searched.
+    only_in: str = ""
     # What the person's turns have cost today, in nano-dollars.
     spent: int = 0
 
@@ -111,7 +113,8 @@ async def gather(
         said.append(f"{notes.count(chr(10)) + 1} notes")
     if project.documents or project.instructions:
         said.append(f"a project with {len(project.documents & allowed)} documents")
-    return Context(fitting, earlier, notes, (*said, f"{given} tokens"), project.documents & allowed, spent)
+    chosen, only_in = project.documents & allowed, project.name if project.only else ""
+    return Context(fitting, earlier, notes, (*said, f"{given} tokens"), chosen, only_in, spent)
 
 
 def _open(turn: threads.PastTurn, allowed: set[int]) -> bool:

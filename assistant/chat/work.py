@@ -72,7 +72,9 @@ async def _do(services: Services, asker: Asker, row: WorkRow) -> str:
     record = Record(row.id, row.thread_id, asked=past.asked, segment=past.segment, language=row.language, began=began)
     record.release, record.passages = result.release, result.passages
     record.decision = Decision(level=Level.ANSWERED, score=1, reason="looked up")
-    record.tools.append(use)
+    # What the person said, not the reference that it was taken for.
+    said = next((t.arguments for t in past.tools if t.name == use.name), use.arguments)
+    record.tools.append(use.model_copy(update={"arguments": said}))
     record.attempts.extend(desk.attempts)
     record.steps.append(StepTime(name="tools", ms=use.ms))
     with record.step("verify"):

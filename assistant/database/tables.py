@@ -75,6 +75,7 @@ class ProjectRow(SQLModel, table=True):
     name: str
     instructions: str = Field(default="", sa_column=Column(Text, nullable=False))
     documents: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    only: bool = Field(default=False, description="whether nothing but its documents is searched")
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     updated_at: datetime = Field(default_factory=now, sa_column=_moment())
 

@@ -70,7 +70,8 @@ def series(title: str) -> frozenset[str]:
     return frozenset(s for s in stems(words) if len(s) > 2)
 
 
-def _same_series(one: frozenset[str], other: frozenset[str]) -> bool:
+def same_series(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two titles name the same thing, the shorter with nothing of its own."""
     shared = len(one & other)
     return shared >= 2 and shared == min(len(one), len(other)) and 2 * shared >= len(one | other)
 
@@ -98,7 +99,7 @@ class _Said:
         """Whether both tell of the same thing, as far as the question goes."""
         if not other.asked or len(self.asked & other.asked) < SAME_WORDS * len(other.asked):
             return False
-        if _same_series(self.series, other.series):
+        if same_series(self.series, other.series):
             return True
         shared = len(self.words & other.words)
         return shared >= SAME_TEXT * max(len(self.words), len(other.words), 1)

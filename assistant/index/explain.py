@@ -70,6 +70,8 @@ async def explain(
     async with db.write() as session:
         session.add(AuditRow(person=admin.email, action="search as", subject=person.email))
     own, everything = await knowledge.pinned(Watched), await knowledge.pinned(Unrestricted)
+    # What the person may not read goes to no provider.
+    everything.reranker = None
     found = await own.search(person, question, k)
     unrestricted = await everything.everything(question, BEST)
     table = (await own.release()).table

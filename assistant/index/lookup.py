@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow
 from assistant.domain import Asker, now
-from assistant.index import access
+from assistant.index import access, dates
 from assistant.index.sentences import STOP, all_stems
 
 LOOKED_AT = 60
@@ -78,6 +78,32 @@ async def titled(db: Database, asker: Asker, called: str, most: int = 4) -> list
         return (_words(row.title) != words, past, -(row.modified.timestamp() if row.modified else 0))
 
     return sorted(fitting, key=rank)[:most]
+
+
+async def numbered(db: Database, asker: Asker, ids: Sequence[int]) -> list[DocumentRow]:
+    """Documents by their ids, in the order of these."""
+    rows = {r.id: r for r in await _readable(db, asker, col(DocumentRow.id).in_(ids), order=(), most=LOOKED_AT)}
+    return [rows[i] for i in ids if i in rows]
+
+
+async def beside(db: Database, asker: Asker, row: DocumentRow, *, older: bool) -> DocumentRow | None:
+    """The version of a document that comes just before it, or just after: of the same name but for year and version."""
+    about, when = dates.series(row.title), dates.dated(row.title, row.path, row.modified)
+    if when is None or not about:
+        return None
+    longest = max(about, key=len)
+    likely = col(DocumentRow.title).icontains(longest[: max(3, len(longest) - 1)], autoescape=True)
+    rows = await _readable(db, asker, likely, col(DocumentRow.id) != row.id, order=(col(DocumentRow.path),), most=500)
+    versions = [
+        (date, r)
+        for r in rows
+        if (date := dates.dated(r.title, r.path, r.modified)) is not None
+        and (dates.series(r.title) == about or dates.same_series(dates.series(r.title), about))
+        and (date < when if older else date > when)
+    ]
+    if not versions:
+        return None
+    return (max if older else min)(versions, key=lambda v: v[0])[1]
 
 
 async def changed_since(db: Database, asker: Asker, since: datetime, most: int = 20) -> list[DocumentRow]:

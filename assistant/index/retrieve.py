@@ -20,7 +20,8 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
 from assistant.errors import NotFoundError, ParseError, ReleaseError
-from assistant.index import access, dates, duplicates, filters, release, rerank
+from assistant.index import access, dates, duplicates, filters, joining, release, rerank
+from assistant.index.crossencoder import Reranked, Reranker
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
@@ -148,6 +149,7 @@ class Knowledge:
         self._embedder = embedder
         self._embedder_of = embedder_of
         self.recipe = Recipe()
+        self.reranker: Reranker | None = None
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -183,13 +185,18 @@ class Knowledge:
         if self._embedder_of is None or held.row.embedder == self._embedder.fingerprint:
             return None
         embedder = self._embedder_of(held.row)
-        return Pinned(self._db, self._store, embedder, held) if embedder is not None else None
+        return self._as_here(Pinned(self._db, self._store, embedder, held)) if embedder is not None else None
+
+    def _as_here(self, other: PinnedKind) -> PinnedKind:
+        """The other one, searching as this one does."""
+        other.recipe, other.reranker = self.recipe, self.reranker
+        return other
 
     async def pinned(self, kind: type[PinnedKind]) -> PinnedKind:
         """The release that answers now, for another kind of reader."""
         held = await self.release()
         embedder = self._embedder_of(held.row) if self._embedder_of else None
-        return kind(self._db, self._store, embedder or self._embedder, held)
+        return self._as_here(kind(self._db, self._store, embedder or self._embedder, held))
 
     async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
         return await access.rules_of(session, asker)
@@ -268,7 +275,10 @@ class Knowledge:
         )
         shown: Counter[int] = Counter()
         kept: list[str] = []
-        readable = {i: rows[i]["document_id"] for i in best if i in rows and rows[i]["document_id"] in documents}
+        best = [i for i in best if i in rows and rows[i]["document_id"] in documents]
+        reranked = await self._reranked(query, [rows[i] for i in best], found)
+        best.sort(key=lambda i: (-reranked.final[i], i))
+        readable = {i: rows[i]["document_id"] for i in best}
         texts_of = {i: rows[i]["text"] for i in readable}
         for i in duplicates.once(list(readable), texts_of, readable, documents):
             document = readable[i]
@@ -277,29 +287,37 @@ class Knowledge:
                 kept.append(i)
         moment = now()
         fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
-        notes: list[str] = []
+        notes: list[str] = [reranked.note] if reranked.note else []
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
-            by_age = dates.ordered(kept, found.final, fit, texts_of, readable, documents, query, moment)
+            by_age = dates.ordered(kept, reranked.final, fit, texts_of, readable, documents, query, moment)
             kept, older = by_age.passages, by_age.older
             notes.append(f"dates {_since(began_dates)} ms: {by_age.moved} newer or valid moved up")
-        passages = tuple(
-            _passage(
-                rows[i],
-                Scores(
-                    text=round(found.text.get(i, 0.0), 4),
-                    vector=round(found.vector.get(i, 0.0), 4),
-                    fused=round(found.final[i], 4),
-                ),
-            )
-            for i in kept[:k]
-        )
         # How well the best fit: see `decide.Calibration`.
         signals = {
-            "late": max((found.late[p.id] for p in passages if p.id in found.late), default=0.0),
-            "vector": max((p.scores.vector for p in passages), default=0.0),
+            "late": max((found.late[i] for i in kept[:k] if i in found.late), default=0.0),
+            "vector": max((round(found.vector.get(i, 0.0), 4) for i in kept[:k]), default=0.0),
         }
+        scored = {
+            i: Scores(
+                text=round(found.text.get(i, 0.0), 4),
+                vector=round(found.vector.get(i, 0.0), 4),
+                fused=round(found.final[i], 4),
+                reranked=round(reranked.given[i], 4) if i in reranked.given else None,
+            )
+            for i in kept
+        }
+        if self.recipe.join_tokens:
+            began_joining = time.monotonic()
+            whole = await self._joined(opened.table, kept, k, {i: rows[i] for i in readable}, fit, rules)
+            if whole.into:
+                scored |= {whole.into[i]: scored[i] for i in reversed(kept) if i in whole.into}
+                fit |= {j: max(fit.get(i, 0.0) for i in whole.into if whole.into[i] == j) for j in whole.rows}
+                older = {whole.into.get(i, i): whole.into.get(j, j) for i, j in older.items()}
+                kept, rows = whole.passages, {**rows, **whole.rows}
+            notes.append(f"join {_since(began_joining)} ms: {len(whole.rows)} passages grown")
+        passages = tuple(_passage(rows[i], scored[i]) for i in kept[:k])
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
@@ -308,7 +326,7 @@ class Knowledge:
             passages,
             opened.row.id,
             signals,
-            (self._embedding(ms.get("embed", 0.0)),),
+            (self._embedding(ms.get("embed", 0.0)), *([reranked.attempt] if reranked.attempt else [])),
             ms,
             nearest,
             expired,
@@ -318,6 +336,30 @@ class Knowledge:
             fit=fit,
             word_codes=self._embedder.word_codes,
         )
+
+    async def _reranked(self, query: str, best: Sequence[joining.Row], found: Stages) -> Reranked:
+        """The best passages as a cross-encoder orders them, where there is one."""
+        if self.reranker is None:
+            return Reranked(found.final, {}, None, "")
+        read = best[: self.reranker.candidates]
+        texts = {r["id"]: "\n".join([r["title"], *(r["headings"] or ()), r["text"]]) for r in read}
+        return await self.reranker.order(query, texts, found.final)
+
+    async def _joined(
+        self,
+        table: Table,
+        kept: Sequence[str],
+        k: int,
+        rows: Mapping[str, joining.Row],
+        fit: Mapping[str, float],
+        rules: Sequence[int],
+    ) -> joining.Joined:
+        """The passages, those among the best `k` grown by their neighbours within the rules of the asker."""
+        wanted = joining.plan(kept[:k], rows, fit)
+        read = await table.of_documents(sorted(wanted)) if wanted else {}
+        allowed = set(rules)
+        documents = {i: [r for r in of if r["access"] in allowed] for i, of in read.items()}
+        return joining.joined(kept, rows, documents, fit, self.recipe.join_tokens)
 
     def _embedding(self, ms: float) -> Attempt:
         """The ledger's row for the question's own embedding."""
@@ -335,10 +377,10 @@ class Knowledge:
     async def passage(self, asker: Asker, passage_id: str, release_id: int | None = None) -> Shown:
         """A passage in its surroundings. Raises `NotFoundError` when it is gone or not the asker's to read."""
         table = await self._table_of(release_id)
-        rows = await table.passages([passage_id])
+        rows = await joining.read(table, [passage_id])
         if not rows and release_id is not None:
             table = await self._table_of(None)
-            rows = await table.passages([passage_id])
+            rows = await joining.read(table, [passage_id])
         if not rows:
             raise _gone()
         passage = _passage(rows[0])

@@ -21,6 +21,7 @@ class Recipe:
     `depth`: passages scored on each side; over short lists the fused order is worse (SciFact dev .726 over 100, .732
     over 500). `reranked`: how many of the best are read word by word. `of_one_document`: passages of one document among
     those shown, for the next document tells more than a third passage of the same one. `newest_first`: see `dates`.
+    `join_tokens`: how long a passage may grow by its neighbours (see `joining`); 0 leaves all as they were cut.
     """
 
     depth: int = 2_000
@@ -29,6 +30,7 @@ class Recipe:
     late_weight: float = 2.2
     of_one_document: int = 2
     newest_first: bool = True
+    join_tokens: int = 1_000
 
 
 # A longer question is embedded in pieces of this many words: on 200-word scenarios (tau2_banking dev) hybrid nDCG@10 is

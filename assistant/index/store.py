@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import lancedb
 import pyarrow as pa
@@ -139,16 +139,17 @@ class Store:
         await (await self._connect()).drop_table(name, ignore_missing=True)
 
 
-class _Kept:
+K = TypeVar("K", str, int)
+
+
+class _Kept(Generic[K]):
     """What was read lately, by id: the same passages answer most questions."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._items: OrderedDict[str, Any] = OrderedDict()
+        self._items: OrderedDict[K, Any] = OrderedDict()
 
-    async def of(
-        self, ids: Sequence[str], read: Callable[[Sequence[str]], Awaitable[dict[str, Any]]]
-    ) -> dict[str, Any]:
+    async def of(self, ids: Sequence[K], read: Callable[[Sequence[K]], Awaitable[dict[K, Any]]]) -> dict[K, Any]:
         """The items with these ids; those not kept are read."""
         found = {i: self._items[i] for i in ids if i in self._items}
         if missing := [i for i in ids if i not in found]:
@@ -167,7 +168,9 @@ class Table:
     def __init__(self, name: str, table: Any, *, fixed: bool = False) -> None:
         self.name = name
         self._table = table
-        self._rows, self._codes = _Kept(KEPT_ROWS if fixed else 0), _Kept(KEPT_ROWS if fixed else 0)
+        size = KEPT_ROWS if fixed else 0
+        self._rows, self._codes = _Kept[str](size), _Kept[str](size)
+        self._documents = _Kept[int](size // 50)
 
     async def version(self) -> int:
         return int(await self._table.version())
@@ -334,6 +337,18 @@ class Table:
         """All passages of a document, in their order."""
         query = self._table.query().where(col("document_id") == lit(document))
         return sorted(await query.select(METADATA).to_list(), key=lambda r: r["start"])
+
+    async def of_documents(self, documents: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+        """All passages of each of these documents, in their order; nobody changes them, for others read the same."""
+
+        async def read(missing: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+            query = self._table.query().where(col("document_id").isin(list(missing)))
+            found: dict[int, list[dict[str, Any]]] = {i: [] for i in missing}
+            for row in await query.select(METADATA).to_list():
+                found[row["document_id"]].append(row)
+            return {i: sorted(rows, key=lambda r: r["start"]) for i, rows in found.items()}
+
+        return await self._documents.of(documents, read)
 
 
 def _is_text(value: str) -> bool:

@@ -27,6 +27,9 @@ class Given:
 
     instructions: str = ""
     documents: frozenset[int] = frozenset()
+    # Whether nothing but the documents is searched, and the project's name, to say so.
+    only: bool = False
+    name: str = ""
 
 
 def _missing() -> NotFoundError:
@@ -83,6 +86,14 @@ async def change(db: Database, asker: Asker, project_id: str, name: str, instruc
         session.add(row)
 
 
+async def search_only(db: Database, asker: Asker, project_id: str, only: bool) -> None:
+    """Search its documents alone, or before all others. It holds from the next question."""
+    async with db.write() as session:
+        row = await _own(session, asker, project_id)
+        row.only, row.updated_at = only, now()
+        session.add(row)
+
+
 async def choose(db: Database, asker: Asker, project_id: str, documents: Sequence[int]) -> None:
     """Replace the documents of its choosing. Whether the asker may read them is for the caller to check."""
     chosen = sorted(set(documents))
@@ -118,4 +129,7 @@ async def of_thread(session: AsyncSession, asker: Asker, thread_id: str) -> Give
         .where(Thread.id == thread_id, Thread.person_id == asker.person_id, ProjectRow.person_id == asker.person_id)
     )
     row = (await session.exec(statement)).first()
-    return Given(row.instructions, frozenset(row.documents)) if row else Given()
+    if row is None:
+        return Given()
+    # Without documents there is nothing to search alone.
+    return Given(row.instructions, frozenset(row.documents), row.only and bool(row.documents), row.name)

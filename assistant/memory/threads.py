@@ -47,7 +47,8 @@ class PastTurn:
     """A question of the thread and what was answered; `state` is the answer's.
 
     `documents` are those whose passages the answer was given; `known` is false where no receipt tells. `asked_back`:
-    the answer was a question.
+    the answer was a question. `named` are the documents that it named or cited, in this order; `looked_up` the tools
+    that found something for it, with their arguments.
     """
 
     question: str
@@ -57,6 +58,8 @@ class PastTurn:
     documents: frozenset[int] = frozenset()
     known: bool = True
     asked_back: bool = False
+    named: tuple[int, ...] = ()
+    looked_up: tuple[tuple[str, Mapping[str, str]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -517,6 +520,8 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
     receipts = select(ReceiptRow).where(col(ReceiptRow.id).in_(list(messages)))
     kept_receipts = (await session.exec(receipts)).all()
     given = {r.id: _documents(r) for r in kept_receipts}
+    named = {r.id: _named(r) for r in kept_receipts}
+    looked_up = {r.id: _looked_up(r) for r in kept_receipts}
     asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
     first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
     early_texts = dict((await session.exec(first)).all()) if early else {}
@@ -534,6 +539,8 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
                 given.get(answer.id, frozenset()) if answer else frozenset(),
                 answer is None or answer.id in given,
                 answer is not None and answer.id in asked_back,
+                named.get(answer.id, ()) if answer else (),
+                looked_up.get(answer.id, ()) if answer else (),
             )
         )
     return Past(found, [(q, early_texts[q]) for q in early], summary)
@@ -542,6 +549,18 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
 def _documents(row: ReceiptRow) -> frozenset[int]:
     passages = (int(p["document_id"]) for p in row.body.get("passages", []))
     return frozenset(passages) | {int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])}
+
+
+def _named(row: ReceiptRow) -> tuple[int, ...]:
+    tools = [int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])]
+    cited = [int(p["document_id"]) for p in row.body.get("passages", []) if p.get("cited")]
+    return tuple(dict.fromkeys([*tools, *cited]))
+
+
+def _looked_up(row: ReceiptRow) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    return tuple(
+        (str(t["name"]), t.get("arguments", {})) for t in row.body.get("tools", []) if t.get("outcome") == "ok"
+    )
 
 
 @dataclass

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import and_, or_, update
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import Message, Thread, WorkRow
@@ -63,12 +64,17 @@ async def claim(db: Database, owner: str) -> WorkRow | None:
 
 
 async def note(db: Database, row_id: str, owner: str, done: int, total: int, kept: Mapping[str, str]) -> bool:
-    """Note how far it is, and what is kept of it. False when it is no longer the owner's, or its talk was deleted."""
+    """Note how far it is, and what is kept of it. False when it is no longer the owner's, or its talk was deleted.
+
+    Whatever is kept anew ends the count of tries: only what brings its process down again and again is given up.
+    """
     async with db.write() as session:
         row = await session.get(WorkRow, row_id, with_for_update=True)
         thread = await session.get(Thread, row.thread_id) if row else None
         if row is None or row.owner != owner or thread is None or thread.deleted_at is not None:
             return False
+        if len(kept) > len(row.kept):
+            row.tries = 1
         row.done, row.total, row.kept, row.beat_at = done, total, dict(kept), now()
         session.add(row)
     return True
@@ -82,6 +88,25 @@ async def finish(db: Database, row_id: str, owner: str, state: str) -> None:
             .where(col(WorkRow.id) == row_id, col(WorkRow.owner) == owner)
             .values(state=state, kept={}, finished_at=now())
         )
+
+
+async def owners(session: AsyncSession) -> Sequence[str]:
+    """The processes that work on something, or did until they were killed."""
+    statement = select(WorkRow.owner).where(WorkRow.state == "running").distinct()
+    return (await session.exec(statement)).all()
+
+
+async def free(db: Database, gone: Collection[str]) -> int:
+    """Let what these processes worked on be taken up by the next one at once. Returns how much that is."""
+    if not gone:
+        return 0
+    async with db.write() as session:
+        found = await session.exec(
+            update(WorkRow)
+            .where(col(WorkRow.state) == "running", col(WorkRow.owner).in_(gone))
+            .values(state="waiting", owner="")
+        )
+    return int(found.rowcount)
 
 
 async def of_answer(db: Database, asker: Asker, answer_id: str) -> WorkRow | None:

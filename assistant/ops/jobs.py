@@ -15,11 +15,12 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import LeaseRow, Message
 from assistant.domain import now
-from assistant.memory import threads
+from assistant.memory import threads, work
 
 log = logging.getLogger(__name__)
 LEASE_S = 30.0
@@ -43,7 +44,8 @@ async def take(db: Database, name: str, owner: str, seconds: float = LEASE_S) ->
     async with db.write() as session:
         await insert_new(session, LeaseRow(name=name, owner=owner, until=moment))
         row = await session.get(LeaseRow, name, with_for_update=True)
-        if row is None or (row.owner != owner and row.until > moment):
+        # Of a process of this machine that was killed nobody waits until its lease runs out.
+        if row is None or (row.owner != owner and row.until > moment and _runs(row.owner, True)):
             return False
         row.owner, row.until = owner, moment + timedelta(seconds=seconds)
         session.add(row)
@@ -60,10 +62,24 @@ async def mark_cut_answers(db: Database, us: str) -> int:
     """Mark the answers whose process is gone as interrupted; `us` names this one. Returns how many."""
     async with db.read() as session:
         owners = (await session.exec(select(Message.owner).where(Message.state == "streaming").distinct())).all()
-        names = [f"{_PROCESS}{o}" for o in owners]
-        living = select(LeaseRow.owner).where(col(LeaseRow.name).in_(names), LeaseRow.until > now())
-        leased = set((await session.exec(living)).all())
-    return await threads.mark_interrupted(db, {o for o in owners if o == us or _runs(o, o in leased)})
+        living = await _living(session, owners)
+    return await threads.mark_interrupted(db, {o for o in owners if o == us} | living)
+
+
+async def free_left_work(db: Database, us: str) -> int:
+    """Let the long work of processes that are gone be taken up at once; `us` names this one. Returns how much."""
+    async with db.read() as session:
+        owners = await work.owners(session)
+        living = await _living(session, owners)
+    return await work.free(db, {o for o in owners if o != us} - living)
+
+
+async def _living(session: AsyncSession, owners: Sequence[str]) -> set[str]:
+    """Those of the processes that are still there."""
+    names = [f"{_PROCESS}{o}" for o in owners]
+    living = select(LeaseRow.owner).where(col(LeaseRow.name).in_(names), LeaseRow.until > now())
+    leased = set((await session.exec(living)).all())
+    return {o for o in owners if _runs(o, o in leased)}
 
 
 def _runs(owner: str, leased: bool) -> bool:

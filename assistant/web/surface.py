@@ -115,6 +115,7 @@ OWN: dict[tuple[str, str], Gate] = {
     ("POST", "/me/projects/{project_id}"): Gate.SIGNED_IN,
     ("POST", "/me/projects/{project_id}/delete"): Gate.SIGNED_IN,
     ("POST", "/me/projects/{project_id}/documents"): Gate.SIGNED_IN,
+    ("POST", "/me/projects/{project_id}/only"): Gate.SIGNED_IN,
     ("POST", "/me/threads/{thread_id}/project"): Gate.SIGNED_IN,
     ("GET", "/me/questions"): Gate.SIGNED_IN,
     ("POST", "/me/questions/{question_id}"): Gate.SIGNED_IN,

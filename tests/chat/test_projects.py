@@ -60,3 +60,55 @@ async def test_its_documents_come_first_and_only_those_that_may_be_read(office: 
     assert all(p.document != "finance/budget.md" for p in chosen.receipt.passages)
     assert "a project with 1 documents" in next(s.note for s in chosen.receipt.steps if s.name == "recall")
     assert chosen.receipt.cache == "off"  # what others ask is not answered from a project
+
+
+async def test_its_documents_come_first_however_many_others_fit_as_well(office: Office) -> None:
+    many = {f"gate-{n}.md": f"# Gate {n}\n\nThe gate of the yard is opened at six o'clock.\n" for n in range(1, 60)}
+    words = "The yard has a gate, which is opened at six o'clock by the guard on duty that morning."
+    await office.index.sync({**many, "guard.md": f"# Guard\n\n{words}\n"})
+    services = office.services(passages=6)
+    question = "When is the gate of the yard opened?"
+    plain, _ = await office.ask(services, question)
+    assert "guard.md" not in [p.document for p in plain.receipt.passages]
+    thread = await in_project(office, "", await numbered(office, "guard.md"))
+    chosen, _ = await office.ask(services, question, thread=thread)
+    assert chosen.receipt.passages[0].document == "guard.md"
+    assert {p.document for p in chosen.receipt.passages[1:]} & set(many)
+
+
+async def test_what_its_documents_do_not_answer_is_answered_from_the_others(office: Office) -> None:
+    thread = await in_project(office, "", await numbered(office, "laptops.md"))
+    services = office.services(answer_threshold=0.5, weak_threshold=0.1)
+    answer, _ = await office.ask(services, "How many vacation days has every employee?", thread=thread)
+    assert "28 days of vacation" in answer.text
+
+
+async def test_a_project_of_its_own_documents_only_is_answered_from_nothing_else(office: Office) -> None:
+    laptops, secret = await numbered(office, "laptops.md"), await numbered(office, "finance/budget.md")
+    thread = await in_project(office, "", laptops, secret)
+    (row, _), *_rest = await projects.list_of(office.index.db, office.ada)
+    await projects.search_only(office.index.db, office.ada, row.id, True)
+    services = office.services()
+    for question in ("How many vacation days has every employee?", "What is the secret budget for the moon project?"):
+        answer, _ = await office.ask(services, question, thread=thread)
+        assert {p.document for p in answer.receipt.passages} <= {"laptops.md"}
+        assert {n.document for n in answer.nearest} <= {"laptops.md"}
+        assert answer.receipt.filtered == row.name
+        assert answer.receipt.cache == "off"
+    found, _ = await office.ask(services, "After how many years are laptops replaced?", thread=thread)
+    assert "four years" in found.text
+    asked, _ = await office.ask(services, "What does the laptop policy say about who signs off?", thread=thread)
+    assert {p.document for p in asked.receipt.passages} <= {"laptops.md"}
+    await projects.search_only(office.index.db, office.ada, row.id, False)
+    answer, _ = await office.ask(services, "How many vacation days has every employee?", thread=thread)
+    assert "leave.md" in {p.document for p in answer.receipt.passages}
+
+
+async def test_a_project_whose_documents_may_no_longer_be_read_finds_nothing_and_says_why(office: Office) -> None:
+    thread = await in_project(office, "", await numbered(office, "finance/budget.md"))
+    (row, _), *_rest = await projects.list_of(office.index.db, office.ada)
+    await projects.search_only(office.index.db, office.ada, row.id, True)
+    answer, _ = await office.ask(office.services(), "How many vacation days has every employee?", thread=thread)
+    assert answer.abstained
+    assert answer.receipt.passages == ()
+    assert f"Only the documents of your project “{row.name}” were searched" in answer.text

@@ -156,3 +156,23 @@ async def test_of_one_person_only_some_wait_and_a_replay_waits_itself(house: Off
 async def test_nobody_else_sees_how_far_it_is(house: Office) -> None:
     answer = await begun(house, house.services())
     assert await kept.of_answer(house.index.db, house.fin, answer.id) is None
+
+
+async def test_only_work_that_keeps_nothing_anew_is_given_up(house: Office) -> None:
+    services = house.services()
+    answer = await begun(house, services)
+    db = house.index.db
+    for _ in range(2 * kept.TRIES):
+        row = await kept.claim(db, "one")
+        assert row is not None
+        assert row.tries <= 2
+        done = len(row.kept) + 1
+        assert await kept.note(db, answer.id, "one", done, 9, {str(n): "x" for n in range(done)})
+        assert await kept.free(db, {"one"}) == 1
+    for tries in range(2, kept.TRIES + 2):
+        row = await kept.claim(db, "one")
+        assert row is not None
+        assert row.tries == tries
+        await kept.note(db, answer.id, "one", row.done + 1, 9, row.kept)  # far, and nothing of it kept
+        assert await kept.free(db, {"two"}) == 0
+        await kept.free(db, {"one"})

@@ -28,8 +28,12 @@ async def test_a_talk_is_in_one_project_at_most_which_gives_it_instructions_and_
     assert await db.reading(lambda session: projects.of_thread(session, ada, thread)) == projects.Given()
     await projects.put(db, ada, thread, one.id)
     assert await db.reading(lambda session: projects.of_thread(session, ada, thread)) == projects.Given(
-        "Answer in one line.", frozenset({1, 3})
+        "Answer in one line.", frozenset({1, 3}), name="Audit 2026"
     )
+    await projects.search_only(db, ada, one.id, True)
+    assert (await db.reading(lambda session: projects.of_thread(session, ada, thread))).only
+    await projects.choose(db, ada, one.id, [])
+    assert not (await db.reading(lambda session: projects.of_thread(session, ada, thread))).only
     await projects.put(db, ada, thread, two.id)
     assert [(p.name, n) for p, n in await projects.list_of(db, ada)] == [("Audit 2026", 0), ("Move", 1)]
     await projects.change(db, ada, two.id, "Moving", "Be kind.")
@@ -47,6 +51,7 @@ async def test_nobody_uses_a_project_or_a_talk_of_another(db: Database, ada: Ask
         projects.put(db, bob, other, mine.id),
         projects.change(db, bob, mine.id, "x", ""),
         projects.choose(db, bob, mine.id, [1]),
+        projects.search_only(db, bob, mine.id, True),
         projects.delete(db, bob, mine.id),
     ):
         with pytest.raises(NotFoundError):

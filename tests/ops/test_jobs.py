@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlmodel import select
 
 from assistant.database.engine import Database
-from assistant.database.tables import LeaseRow, Message, Thread
+from assistant.database.tables import LeaseRow, Message, Thread, WorkRow
 from assistant.domain import Asker, now
 from assistant.memory import threads
 from assistant.ops import jobs
@@ -129,3 +129,23 @@ async def test_threads_leave_when_their_time_is_over_and_younger_ones_stay(db: D
         await session.exec(update(Thread).where(Thread.id.in_(old)).values(updated_at=moment))  # type: ignore[attr-defined]
     assert await threads.forget_old(db, 30) == 3
     assert [t.id for t in await threads.list_of(db, ada)] == [young]
+
+
+async def test_a_killed_neighbours_lease_and_work_are_taken_up_at_once(db: Database, ada: Asker) -> None:
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    dead, other = f"{socket.gethostname()}:{ended.pid}:aa", "elsewhere:1:bb"
+    for owner in (dead, other):
+        assert await jobs.take(db, f"lease of {owner}", owner)
+        answer = await answered(db, ada)
+        async with db.write() as session:
+            row = WorkRow(id=answer.id, thread_id=answer.thread, person_id=ada.person_id, tool="x")
+            row.state, row.owner = "running", owner
+            session.add(row)
+    await jobs.take(db, f"process:{other}", other)
+    assert await jobs.take(db, f"lease of {dead}", "us")
+    assert not await jobs.take(db, f"lease of {other}", "us")
+    assert await jobs.free_left_work(db, "us") == 1
+    async with db.read() as session:
+        found = dict((await session.exec(select(WorkRow.owner, WorkRow.state))).all())
+    assert found == {"": "waiting", other: "running"}

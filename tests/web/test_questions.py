@@ -81,6 +81,12 @@ async def test_projects_are_made_filled_and_given_talks(
     page = (await ada.get("/me/projects")).text
     assert 'name="drop" value="1"' in page
     assert 'name="drop" value="2"' not in page
+    assert "checked" not in page
+    assert (await fin.post(f"/me/projects/{number}/only", data={"only": "true"})).status_code == 404
+    assert (await ada.post(f"/me/projects/{number}/only", data={"only": "true"})).status_code == 303
+    assert 'name="only" value="true" checked' in (await ada.get("/me/projects")).text
+    await ada.post(f"/me/projects/{number}/only")
+    assert "checked" not in (await ada.get("/me/projects")).text
     assert (await fin.post(f"/me/projects/{number}/delete")).status_code == 404
     await ada.post(f"/me/threads/{chat.thread}/project", data={"project": number})
     assert "1 conversations" in (await ada.get("/me/projects")).text

@@ -102,6 +102,14 @@ async def choose(
     return await _changed(request, asker, projects.choose(db, asker, project_id, sorted(chosen)))
 
 
+@router.post(ADDRESS + "/{project_id}/only")
+async def search_only(
+    request: Request, project_id: str, asker: SignedIn, only: Annotated[bool, Form()] = False
+) -> Response:
+    """Search nothing but its documents, or these before all others."""
+    return await _changed(request, asker, projects.search_only(house.parts().db, asker, project_id, only))
+
+
 @router.post("/me/threads/{thread_id}/project")
 async def put(request: Request, thread_id: str, asker: SignedIn, project: Text = "") -> Response:
     """Put a talk into a project, or out of it."""
