@@ -83,7 +83,8 @@ class Services:
     rate: guard.RateLimit
     # Names this process in the rows of answers that it streams.
     owner: str
-    calibration: decide.Calibration = decide.SHIPPED
+    # The installation's own.
+    calibration: decide.Calibration | None = None
     cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
 
     @cached_property
