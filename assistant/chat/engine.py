@@ -62,6 +62,7 @@ from assistant.domain import (
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
+from assistant.index import joining
 from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery, Today
 from assistant.memory import threads, work
@@ -128,6 +129,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self._chosen: frozenset[int] = frozenset()
         self._only_in = ""
         self._today: Today | None = None
+        # Whether only quoting is left, and what a model split questions into.
+        self._quoting = False
+        self._parts: dict[str, Sequence[str]] = {}
         # The question being read word by word, from its first moment on.
         self._reading: asyncio.Task[Any] | None = None
 
@@ -187,6 +191,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             await self._verify(shown[0], found, record)
             return
         context, self._today = await asyncio.gather(self._recall(question_id, record), self._look())
+        self._quoting = self._route(context.spent)[1]
         self._chosen, self._only_in = context.chosen, context.only_in
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
@@ -335,7 +340,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
         """What a model had looked up, before what the search found."""
         known = {p.id: p for r in looked.results for p in r.passages}
-        record.passages = (*known.values(), *(p for p in found.passages if p.id not in known))
+        record.passages = tuple(joining.apart([*known.values(), *found.passages]))
         record.decision = record.decision.model_copy(update={"level": Level.ANSWERED, "reason": "looked up"})
         record.looked_up = "\n\n".join(without_citations(r.text) for r in looked.results)
         return replace(found, passages=tuple(record.passages))
@@ -483,7 +488,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         return found
 
     async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
-        parts = decompose.parts(search.text) if self._s.settings.chat.steps.decompose else [search.text]
+        parts = await self._split(search.text, record)
         with record.step("retrieve") as notes:
             try:
                 among = chosen.within(within, self._chosen, only=bool(self._only_in))
@@ -503,6 +508,21 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.passages = found.passages
         record.attempts.extend(found.attempts)
         return found
+
+    async def _split(self, question: str, record: Record) -> Sequence[str]:
+        """The questions that a question is searched as: by rule, else by a model where it may need several."""
+        steps, models = self._s.settings.chat.steps, self._s.models
+        parts = decompose.parts(question) if steps.decompose else [question]
+        asks = steps.decompose and steps.decompose_by_model and not self._quoting and models.has("strong")
+        if len(parts) > 1 or not asks or not decompose.hinted(question):
+            return parts
+        if question not in self._parts:
+            with record.step("decompose") as notes, self._job("decompose", decompose.LIMIT_S, record) as (prompt, call):
+                self._parts[question] = await decompose.by_model(
+                    question, models=models, tier="strong", prompt=prompt, call=call
+                )
+                notes.append(f"{len(self._parts[question])} parts by a model")
+        return self._parts[question]
 
     async def _in_parts(self, search: rewrite.Search, parts: Sequence[str], within: frozenset[int] | None) -> Found:
         found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
@@ -535,7 +555,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
             if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
-                with self._small_job("enough", verify.LIMIT_S, record) as (prompt, call):
+                with self._job("enough", verify.LIMIT_S, record) as (prompt, call):
                     record.decision = await decide.judged(
                         record.decision, question, found, models=self._s.models, prompt=prompt, call=call
                     )
@@ -549,7 +569,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
             labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
             if labels:
-                with self._small_job("clarify", clarify.LIMIT_S, record) as (prompt, call):
+                with self._job("clarify", clarify.LIMIT_S, record) as (prompt, call):
                     labels = await clarify.confirmed(
                         search.text, labels, models=self._s.models, prompt=prompt, call=call
                     )
@@ -564,8 +584,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         return f"{say(self._language, 'chat.which')}\n{listed}"
 
     @contextmanager
-    def _small_job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
-        """The prompt and the call of a small model's job, until its limit or the turn's end, put on record."""
+    def _job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
+        """The prompt and the call of a job beside the answer, until its limit or the turn's end, put on record."""
         prompt, call = self._s.prompts[name], Call(name, min(self._until(record), time.monotonic() + limit_s))
         try:
             yield prompt, call
@@ -702,7 +722,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         passages = dict(enumerate(found.passages, 1))
         with record.step("verify") as notes:
             if self._s.settings.chat.judge and self._s.models.has("small"):
-                with self._small_job("judge", verify.LIMIT_S, record) as (prompt, call):
+                with self._job("judge", verify.LIMIT_S, record) as (prompt, call):
                     record.verification, decided = await verify.judged(
                         text, passages, self._language, models=self._s.models, prompt=prompt, call=call
                     )
