@@ -129,6 +129,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self._chosen: frozenset[int] = frozenset()
         self._only_in = ""
         self._today: Today | None = None
+        # What of a question back the person chose.
+        self._taken: Choice | None = None
         # Whether only quoting is left, and what a model split questions into.
         self._quoting = False
         self._parts: dict[str, Sequence[str]] = {}
@@ -361,14 +363,18 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return None
 
     async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
+        self._taken = clarify.taken(question, window[-1].choices) if window else None
         with record.step("rewrite") as notes:
-            search = await rewrite.standalone(
-                question,
-                window,
-                models=self._s.models,
-                prompt=self._s.prompts["rewrite"],
-                weight=self._s.settings.chat.weight_before,
-            )
+            if self._taken is not None:
+                search = rewrite.Search(question, note="one of the choices offered")
+            else:
+                search = await rewrite.standalone(
+                    question,
+                    window,
+                    models=self._s.models,
+                    prompt=self._s.prompts["rewrite"],
+                    weight=self._s.settings.chat.weight_before,
+                )
             notes.append(search.note)
         record.searched = search.text
         record.fused_with = tuple(text for text, _ in search.before)
@@ -460,6 +466,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
         """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
+        if self._taken is not None:
+            found = await self._retrieve(search, record, frozenset(self._taken.documents))
+            await self._decide(found, search.text, record)
+            if record.decision.level is not Level.DECLINED:
+                record.filtered = self._taken.label
+                return found
         asked = await self._filter(search.text, record)
         record.filtered = self._only_in
         if asked is not None:
@@ -567,20 +579,20 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return ""
         with record.step("clarify") as notes:
             said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
-            labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
-            if labels:
+            meant: Sequence[clarify.Meant] = clarify.things(
+                search.text, said, found.passages, found.fit, found.older.keys()
+            )
+            if meant:
                 with self._job("clarify", clarify.LIMIT_S, record) as (prompt, call):
-                    labels = await clarify.confirmed(
-                        search.text, labels, models=self._s.models, prompt=prompt, call=call
-                    )
-            notes.append(f"{len(labels)} things" if labels else "clear")
-        if not labels:
+                    meant = await clarify.confirmed(search.text, meant, models=self._s.models, prompt=prompt, call=call)
+            notes.append(f"{len(meant)} things" if meant else "clear")
+        if not meant:
             return ""
-        record.choices = clarify.choices(search.text, labels)
+        record.choices = clarify.choices(search.text, meant)
         record.decision = record.decision.model_copy(
             update={"level": Level.ASKED, "reason": "it may mean several things"}
         )
-        listed = "".join(f"\n- {decide.label(label)}" for label in labels)
+        listed = "".join(f"\n- {decide.label(m.label)}" for m in meant)
         return f"{say(self._language, 'chat.which')}\n{listed}"
 
     @contextmanager

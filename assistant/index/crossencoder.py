@@ -134,8 +134,6 @@ class LiteLLMReranker:
 
     async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """Relevance as the provider gives it, mostly 0..1."""
-        # Else LiteLLM fetches a list of prices from the network when it is imported.
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         import litellm
 
         try:
