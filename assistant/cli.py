@@ -76,6 +76,12 @@ class _Bar:
         self._progress.update(self._task, completed=done, total=total or None, description=message[-50:])
 
 
+def _for_children(config: Path | None) -> None:
+    """Let the processes that this one starts, for runs and the like, read the same settings."""
+    if config is not None:
+        os.environ["ASSISTANT_CONFIG"] = str(config.resolve())
+
+
 @app.command()
 def serve(
     config: Config = None,
@@ -87,9 +93,7 @@ def serve(
     settings = load(config, data)
     change = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
     settings = settings.model_copy(update={"web": settings.web.model_copy(update=change)})
-    if config is not None:
-        # Indexing runs are processes of their own and read the same settings.
-        os.environ["ASSISTANT_CONFIG"] = str(config.resolve())
+    _for_children(config)
     from assistant.web.app import run
 
     run(settings)
@@ -302,6 +306,7 @@ def index_releases(config: Config = None, data: Data = None, as_json: Json = Fal
 def index_activate(release: int, config: Config = None, data: Data = None) -> None:
     """Answer people from another kept release, from the next question on: forward or back."""
     settings = load(config, data)
+    _for_children(config)
 
     async def job() -> None:
         from assistant import bootstrap
@@ -345,6 +350,7 @@ def index_report(release: int, config: Config = None, data: Data = None, as_json
 def index_accept(release: int, config: Config = None, data: Data = None) -> None:
     """Answer people from a release that was held, from the next question on."""
     settings = load(config, data)
+    _for_children(config)
 
     async def job() -> None:
         from assistant import bootstrap

@@ -164,10 +164,14 @@ class PromptUse(Plain):
 
 
 class Choice(Plain):
-    """A further question that is offered under an answer; asking it is one click. `label` is what the button says."""
+    """A further question that is offered under an answer; asking it is one click. `label` is what the button says.
+
+    `documents` are those that it is then searched in; none: all.
+    """
 
     label: str
     question: str
+    documents: tuple[int, ...] = ()
 
 
 class ToolUse(Plain):

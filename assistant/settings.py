@@ -303,6 +303,11 @@ class StepSettings(Section):
     decompose: bool = Field(
         default=True, description="a question that asks two things, or compares two, is searched for each of them"
     )
+    decompose_by_model: bool = Field(
+        default=True,
+        description="what no rule splits a model of the strong tier does, where one is configured and the question may "
+        "need several documents",
+    )
     contradictions: bool = Field(
         default=True, description="under an answer is said where its passages contradict others, and which one is newer"
     )
@@ -320,6 +325,7 @@ class StepBudgets(Section):
     tools: Budget = Field(default=3_000, description="milliseconds to look something up")
     rewrite: Budget = Field(default=1_500, description="milliseconds to make a follow-up stand alone")
     cache: Budget = Field(default=30, description="milliseconds to find an answer given before")
+    decompose: Budget = Field(default=3_000, description="milliseconds to split a question by a model")
     retrieve: Budget = Field(default=250, description="milliseconds to search the documents")
     decide: Budget = Field(default=10, description="milliseconds to decide whether they answer")
     route: Budget = Field(default=20, description="milliseconds to choose the model")

@@ -16,7 +16,8 @@ from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from assistant.chat import evidence
 from assistant.domain import Embedder
-from assistant.index.sentences import spans, stems
+from assistant.index import table_rows
+from assistant.index.sentences import stems
 from assistant.texts import say
 
 PROVIDER = "builtin"
@@ -41,7 +42,9 @@ class _Sentence:
         self.score = 0.0
 
     def quotable(self) -> bool:
-        return len(self.text) >= 12 and not self.text.endswith("?") and not _CODE.search(self.text)
+        # The names of a table's columns say nothing by themselves; each row says them again.
+        bare = table_rows.is_line_of_table(self.text) and not table_rows.cells(self.text)
+        return len(self.text) >= 12 and not bare and not self.text.endswith("?") and not _CODE.search(self.text)
 
 
 def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
@@ -75,7 +78,7 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
     sentences = [
         _Sentence(passage, start, end, i)
         for passage in passages[:CANDIDATE_PASSAGES]
-        for i, (start, end) in enumerate(spans(passage.text))
+        for i, (start, end) in enumerate(table_rows.sentences(passage.text))
     ]
     candidates = [s for s in sentences if s.quotable()]
     if not candidates:
@@ -95,20 +98,28 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
             break
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
-    quotes = [f"> {_window(s)} [{s.passage.n}]" for s in chosen]
+    quotes = [f"> {_window(s, frozenset(stems(question)))} [{s.passage.n}]" for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
-def _window(sentence: _Sentence) -> str:
-    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends."""
+def _window(sentence: _Sentence, asked: frozenset[str]) -> str:
+    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
+
+    A row of a table stands alone, as a line: the rows beside it are of other things.
+    """
+    if table_rows.is_line_of_table(sentence.text):
+        return f"**{_flat(table_rows.as_line(sentence.text, WINDOW_CHARS, asked))}**"
     text = sentence.passage.text
-    around = list(spans(text))
+    around = list(table_rows.sentences(text))
     at = sentence.position
     first = last = at
     for step in (1, -1, 2, -2):
         other = at + step
         reach = (min(first, other), max(last, other))
-        if 0 <= other < len(around) and around[reach[1]][1] - around[reach[0]][0] <= WINDOW_CHARS:
+        if other not in (first - 1, last + 1) or not 0 <= other < len(around):
+            continue
+        row = table_rows.is_line_of_table(text[slice(*around[other])])
+        if not row and around[reach[1]][1] - around[reach[0]][0] <= WINDOW_CHARS:
             first, last = reach
     parts = []
     for i in range(first, last + 1):

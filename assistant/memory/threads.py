@@ -28,7 +28,7 @@ from assistant.database.tables import (
     WorkRow,
 )
 from assistant.database.words import kept
-from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
+from assistant.domain import Answer, Asker, Attempt, Choice, Level, Receipt, now
 from assistant.errors import InputError, NotFoundError
 from assistant.memory.branches import path, versions
 from assistant.memory.search import finds
@@ -49,7 +49,7 @@ class PastTurn:
 
     `documents` are those whose passages the answer was given; `known` is false where no receipt tells. `asked_back`:
     the answer was a question. `named` are the documents that it named or cited, in this order; `looked_up` the tools
-    that found something for it, with their arguments.
+    that found something for it, with their arguments; `choices` what was offered where it was asked back.
     """
 
     question: str
@@ -61,6 +61,7 @@ class PastTurn:
     asked_back: bool = False
     named: tuple[int, ...] = ()
     looked_up: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -526,7 +527,7 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
     given = {r.id: _documents(r) for r in kept_receipts}
     named = {r.id: _named(r) for r in kept_receipts}
     looked_up = {r.id: _looked_up(r) for r in kept_receipts}
-    asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
+    asked_back = {r.id: _choices(r) for r in kept_receipts if r.level == Level.ASKED}
     first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
     early_texts = dict((await session.exec(first)).all()) if early else {}
     covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
@@ -545,6 +546,7 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
                 answer is not None and answer.id in asked_back,
                 named.get(answer.id, ()) if answer else (),
                 looked_up.get(answer.id, ()) if answer else (),
+                asked_back.get(answer.id, ()) if answer else (),
             )
         )
     return Past(found, [(q, early_texts[q]) for q in early], summary)
@@ -553,6 +555,10 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
 def _documents(row: ReceiptRow) -> frozenset[int]:
     passages = (int(p["document_id"]) for p in row.body.get("passages", []))
     return frozenset(passages) | {int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])}
+
+
+def _choices(row: ReceiptRow) -> tuple[Choice, ...]:
+    return tuple(Choice.model_validate(c) for c in row.body.get("choices", []))
 
 
 def _named(row: ReceiptRow) -> tuple[int, ...]:
