@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
+    from assistant.index.release import Judgement
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
     from assistant.memory.threads import Answered
@@ -318,6 +319,11 @@ async def sync(
                 sources = settings.sources
         calls: list[Attempt] = []
         embedder = _embedder(settings, calls)
+
+        async def check(made: ReleaseRow, against: ReleaseRow, removed: Collection[str]) -> Judgement:
+            # What searches the cases takes seconds to import: most runs find nothing new, or have no case.
+            return await _gate(settings, db, embedder)(made, against, removed)
+
         work = ingest.Parts(
             db=db,
             store=Store(settings.index_uri),
@@ -325,7 +331,7 @@ async def sync(
             settings=settings.index,
             lock=settings.data / "index.lock",
             calls=calls,
-            check=_gate(settings, db, embedder),
+            check=check,
             alerts=alerts.channels(settings),
         )
         report = await ingest.sync(
@@ -499,12 +505,14 @@ async def releases(db: Database) -> list[dict[str, Any]]:
 
 
 async def activate(settings: Settings, release_id: int, by: str) -> None:
-    """Answer people from another kept release."""
+    """Answer people from another kept release; contradictions are looked for in it by a process of their own."""
     from assistant.index import release
     from assistant.index.store import Store
+    from assistant.ops import runs
 
     async with database(settings) as db:
         await release.activate(db, Store(settings.index_uri), release_id, by)
+    await asyncio.to_thread(runs.search_contradictions, settings)
 
 
 async def contradictions(
@@ -542,12 +550,14 @@ async def contradictions(
 
 
 async def accept(settings: Settings, release_id: int, by: str) -> None:
-    """Answer people from a release that was held."""
+    """Answer people from a release that was held; see `activate`."""
     from assistant.index import release
     from assistant.index.store import Store
+    from assistant.ops import runs
 
     async with database(settings) as db:
         await release.accept(db, Store(settings.index_uri), release_id, by)
+    await asyncio.to_thread(runs.search_contradictions, settings)
 
 
 async def drop(settings: Settings, release_id: int, by: str) -> None:

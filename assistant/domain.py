@@ -26,12 +26,13 @@ class Plain(BaseModel):
 
 
 class Asker(Plain):
-    """Who asks. `groups` always holds `everyone`."""
+    """Who asks. `groups` always holds `everyone`. `program`: a key asks for the person, who does not sit before it."""
 
     person_id: str
     email: str
     name: str = ""
     groups: frozenset[str] = frozenset({EVERYONE})
+    program: bool = False
 
     @property
     def is_admin(self) -> bool:

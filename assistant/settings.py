@@ -331,6 +331,8 @@ class StepBudgets(Section):
     route: Budget = Field(default=20, description="milliseconds to choose the model")
     generate: Budget = Field(default=15_000, description="milliseconds to write the answer")
     verify: Budget = Field(default=400, description="milliseconds to check the answer")
+    first_word: Budget = Field(default=2_000, description="milliseconds from the question to the first word")
+    answer: Budget = Field(default=20_000, description="milliseconds from the question to the checked answer")
 
 
 class RerankerSettings(Section):
@@ -462,6 +464,12 @@ class WebSettings(Section):
     oidc: OidcSettings = Field(default=OidcSettings(), description="single sign-on")
     metrics_key_env: Variable = Field(
         default="", description="environment variable with the key for /metrics; empty: it is for this machine alone"
+    )
+    key_questions_per_minute: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="questions a program may ask with one key in a minute; 0: none",
     )
     session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
 

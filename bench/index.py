@@ -1,7 +1,7 @@
 """How fast documents become searchable, and what it costs to look again: `make bench-index`.
 
-Each row is an installation of its own. Rows with a `fake` embedder ask a server on loopback for their vectors, while
-the word codes are made here by the built-in model. The `built-in` row also tells its rate as a share of what the model
+Each row is an installation of its own. Rows with a `fake` embedder ask a server on loopback for their vectors; the word
+codes come out of the table. The `built-in` row also tells its rate as a share of what the model
 reaches when it does nothing but embed the passages: by the clock, and by processor time where others use the machine.
 `PASSAGES=1000,10000,50000` are the sizes of the rows that tell how time and memory grow, `DOCS=500` the documents of
 the first two; `DATA=folder` measures that folder alone. `disk_mb` leaves out the model, which is made once.
@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 
 from assistant.index.embed import MiniLM
+from assistant.index.ingest import EMBEDDED_TOGETHER
 from assistant.index.store import Store
 from assistant.settings import Settings
 from bench.processes import ASSISTANT, ROOT, memory_mb
@@ -36,8 +37,6 @@ from tests.fakes.serve import serving
 DOCS, PASSAGES = 500, "1000,10000,50000"
 # About as many passages has a document of `corpus`.
 OF_ONE = 8
-# Passages that a run embeds together: those of 24 documents.
-TOGETHER = 160
 SECTIONS, PARAGRAPHS, SENTENCES = 4, 3, 5
 SYLLABLES = "ka lo mi ren tor ves pin gal dor sem bri nav ot ul fen".split()
 WORDS = (
@@ -93,7 +92,8 @@ def sync(documents: Path, data: Path, config: Path | None = None) -> tuple[dict[
     began, cpu = time.monotonic(), _cpu_of_children()
     command = [ASSISTANT, "index", "sync", documents, "--data", data, "--json"]
     command += ["--config", config] if config else []
-    with subprocess.Popen([str(c) for c in command], cwd=ROOT, stdout=subprocess.PIPE) as child:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen([str(c) for c in command], cwd=ROOT, stdout=subprocess.PIPE, env=environment) as child:
         peak, done = 0.0, threading.Event()
 
         def watch() -> None:
@@ -192,8 +192,8 @@ def share_of_the_model(data: Path, row: dict[str, Any]) -> dict[str, float]:
     model = MiniLM(Settings(data=data).models_dir)
     model.embed_now(["warm"])
     began, cpu = time.monotonic(), time.process_time()
-    for at in range(0, len(texts), TOGETHER):
-        model.embed_now(texts[at : at + TOGETHER])
+    for at in range(0, len(texts), EMBEDDED_TOGETHER):
+        model.embed_now(texts[at : at + EMBEDDED_TOGETHER])
     alone, cpu_ms = len(texts) / (time.monotonic() - began), (time.process_time() - cpu) / len(texts) * 1000
     return {
         "model_alone_passages_s": round(alone, 1),

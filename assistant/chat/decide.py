@@ -16,6 +16,7 @@ from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Decision, Level, Plain
 from assistant.errors import ModelError, SettingsError
+from assistant.index.rerank import WordCodes
 from assistant.index.retrieve import Found
 from assistant.settings import ChatSettings
 
@@ -44,28 +45,34 @@ class Calibration(Plain):
 
 
 # Fitted on the demo's and a real handbook's cases (docs/decisions/0003-declining.md): one in ten questions that the
-# documents do answer would be declined, one in four be called only close.
-SHIPPED = Calibration(bias=-7.16, weights={"late": 13.44, "vector": 2.08}, weak_at=0.32, answer_at=0.48)
+# documents do answer would be declined, one in four be called only close. Codes out of a table are compared otherwise
+# (docs/decisions/0013-table-codes.md).
+SHIPPED: Mapping[WordCodes, Calibration] = {
+    "model": Calibration(bias=-7.16, weights={"late": 13.44, "vector": 2.08}, weak_at=0.32, answer_at=0.48),
+    # Without the vectors, whose cosines mean something else with every provider.
+    "table": Calibration(bias=-4.58, weights={"late": 8.5}, weak_at=0.35, answer_at=0.425),
+}
 
 
-def calibration(file: Path, embedder: str) -> Calibration:
-    """The installation's own calibration, or the one that ships. One of another embedder says nothing and is left."""
+def calibration(file: Path, embedder: str) -> Calibration | None:
+    """The installation's own calibration, if it has one. One of another embedder says nothing and is left."""
     try:
         own = Calibration.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        return SHIPPED
+        return None
     except (OSError, ValueError) as error:
         raise SettingsError(f"{file}: is no calibration.", "Run `assistant eval calibrate`, or remove it.") from error
     if own.embedder != embedder:
         log.warning("%s is of another embedder and is not used; run `assistant eval calibrate` again", file)
-        return SHIPPED
+        return None
     return own
 
 
-def decide(found: Found, settings: ChatSettings, calibrated: Calibration = SHIPPED) -> Decision:
-    """Answered, weak or declined."""
+def decide(found: Found, settings: ChatSettings, own: Calibration | None = None) -> Decision:
+    """Answered, weak or declined; by the calibration that ships unless the installation has its own."""
     if not found.passages:
         return Decision(level=Level.DECLINED, reason="nothing found")
+    calibrated = own or SHIPPED[found.word_codes]
     answer_at = settings.answer_threshold if settings.answer_threshold is not None else calibrated.answer_at
     weak_at = settings.weak_threshold if settings.weak_threshold is not None else calibrated.weak_at
     value = calibrated.score(found.signals)

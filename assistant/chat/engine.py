@@ -84,7 +84,8 @@ class Services:
     rate: guard.RateLimit
     # Names this process in the rows of answers that it streams.
     owner: str
-    calibration: decide.Calibration = decide.SHIPPED
+    # The installation's own.
+    calibration: decide.Calibration | None = None
     cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
 
     @cached_property
@@ -269,8 +270,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return route.reply(said, self._s.settings.company) if said else None
 
     async def _noted(self, question: str) -> str | None:
-        """The reply to something to remember, which is kept."""
-        note = recall.wanted(question)
+        """The reply to something to remember, which is kept. A program has nothing to tell of a person."""
+        note = None if self._asker.program else recall.wanted(question)
         return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
 
     def _desk(self) -> tools.Desk:

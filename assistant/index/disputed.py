@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
@@ -24,10 +24,14 @@ from assistant.errors import NotFoundError
 from assistant.index.contradictions import LEAST_SHARE, Disagreement, Statement, compared, siblings, statements
 from assistant.index.store import Table
 
-# Bounds of one search: seconds, statements held in memory (about 1 kB each), pairs kept.
+# Bounds of one search: seconds, statements held in memory (about 1 kB each), pairs compared (about 100 bytes each), and
+# pairs kept.
 SECONDS = 40.0
 STATEMENTS = 100_000
+COMPARED = 2_000_000
 KEPT = 1_000
+# Passages whose sentences are read together, in one go to a thread.
+READ = 500
 # A sentence that so many documents say with figures of their own is of a form, like the total of an invoice.
 FORM = 5
 # More sentences than these behind one rare word are a form too, and are not compared.
@@ -99,11 +103,16 @@ async def refresh(db: Database, table: Table) -> Found:
     async with db.write() as session:
         known = {_key(r): r for r in (await session.exec(select(ContradictionRow))).all()}
         there = {_key(r) for r in found.pairs}
-        gone = [r.id for k, r in known.items() if k not in there]
+        # What was dismissed stays so: a release that somebody goes back from may hold it again.
+        gone = [r.id for k, r in known.items() if k not in there and (r.dismissed_at is None or not _live(r, live))]
         await session.exec(delete(ContradictionRow).where(col(ContradictionRow.id).in_(gone)))
         session.add_all(r for r in found.pairs if _key(r) not in known)
     shut = {k for k, r in known.items() if r.dismissed_at is not None}
     return Found([r for r in found.pairs if _key(r) not in shut], found.whole)
+
+
+def _live(row: ContradictionRow, documents: set[int | None]) -> bool:
+    return {row.one_id, row.other_id} <= documents
 
 
 def _key(row: ContradictionRow) -> tuple[str, str, int, int]:
@@ -114,25 +123,35 @@ async def search(table: Table, documents: set[int | None]) -> Found:
     """Pairs of sentences of these documents that contradict each other, within the bounds above."""
     until = time.monotonic() + SECONDS
     said: list[_Said] = []
-    whole = True
+    part: list[dict[str, Any]] = []
     async for row in table.rows(["id", "document_id", "title", "headings", "text"]):
-        if row["document_id"] not in documents:
-            continue
-        if len(said) >= STATEMENTS or time.monotonic() > until:
-            whole = False
-            break
-        above = " ".join([row["title"], *(row["headings"] or ())])
-        stated = await asyncio.to_thread(statements, row["text"], above)
-        said += [_Said(row["document_id"], row["id"], row["title"], s) for s in stated]
-    return await asyncio.to_thread(_compared, said, until, whole)
+        if row["document_id"] in documents:
+            part.append(row)
+        if len(part) >= READ:
+            said += await asyncio.to_thread(_said, part)
+            part = []
+            if len(said) >= STATEMENTS or time.monotonic() > until:
+                return await asyncio.to_thread(_compared, said[:STATEMENTS], until, whole=False)
+    said += await asyncio.to_thread(_said, part)
+    whole = len(said) <= STATEMENTS
+    return await asyncio.to_thread(_compared, said[:STATEMENTS], until, whole=whole)
 
 
-def _compared(said: Sequence[_Said], until: float, whole: bool) -> Found:
+def _said(rows: Sequence[Mapping[str, Any]]) -> list[_Said]:
+    """The statements of these passages."""
+    return [
+        _Said(row["document_id"], row["id"], row["title"], statement)
+        for row in rows
+        for statement in statements(row["text"], " ".join([row["title"], *(row["headings"] or ())]))
+    ]
+
+
+def _compared(said: Sequence[_Said], until: float, *, whole: bool) -> Found:
     met: set[tuple[int, int]] = set()
     against: defaultdict[int, set[int]] = defaultdict(set)
     found: list[tuple[int, int, Disagreement]] = []
     for block in _blocks(said):
-        if time.monotonic() > until:
+        if time.monotonic() > until or len(met) > COMPARED:
             whole = False
             break
         for n, i in enumerate(block):

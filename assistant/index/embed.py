@@ -9,6 +9,7 @@ import importlib
 import os
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -331,6 +332,8 @@ class LiteLLMEmbedder:
         import litellm
 
         packed = self._packed
+        # LiteLLM puts the bytes where its types say numbers, and pydantic would say so of every vector.
+        warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
         try:
             return await litellm.aembedding(
                 model=self._settings.embedder,

@@ -58,6 +58,7 @@ LOTS = 2
 BEAT_S = 0.5
 # Documents whose rights change in one transaction: people's own writes wait for it.
 TOGETHER = 100
+READ_TOGETHER = 500
 # Fewer documents may leave a source at once without anybody being asked.
 FEW = 20
 # Documents whose passages may be in the newest release.
@@ -892,8 +893,19 @@ async def _as_it_is(session: AsyncSession, row: DocumentRow) -> DocumentRow:
     return known if known is not None else await session.merge(row)
 
 
+async def _at_hand(session: AsyncSession, rows: Iterable[DocumentRow]) -> list[DocumentRow]:
+    """Read these documents together; whoever holds the list finds each `_as_it_is` without asking SQL again."""
+    ids = [row.id for row in rows if row.id is not None]
+    found: list[DocumentRow] = []
+    for at in range(0, len(ids), READ_TOGETHER):
+        part = select(DocumentRow).where(col(DocumentRow.id).in_(ids[at : at + READ_TOGETHER]))
+        found += (await session.exec(part)).all()
+    return found
+
+
 async def _note_failed(db: Database, failed: Sequence[tuple[DocumentRow, dict[str, Any], str]], report: Report) -> None:
     async with db.write() as session:
+        _held = await _at_hand(session, (row for row, _, _ in failed))
         for row, facts, reason in failed:
             _mark(await _as_it_is(session, row), facts, reason, report)
 
@@ -965,6 +977,8 @@ def _note_calls(session: AsyncSession, calls: list[Attempt]) -> None:
 async def _note_documents(session: AsyncSession, found: _Outcome, report: Report) -> None:
     """Write what became of every document, inside the caller's transaction."""
     written = {item.row.id for item, _, _ in found.read}
+    touched = [*(w.row for w, _, _ in found.read), *found.gone, *(row for row, _, _ in found.failed)]
+    _held = await _at_hand(session, touched)
     for item, parsed, count in found.read:
         document = await _as_it_is(session, item.row)
         for name, value in item.facts.items():

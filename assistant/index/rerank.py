@@ -114,11 +114,12 @@ def question(tokens: Sequence[str], states: Any) -> Asked:
     return asked(tokens, projected(states))
 
 
-def asked(tokens: Sequence[str], rows: Any) -> Asked:
-    """A question from its word pieces and their `projected` states."""
+def asked(tokens: Sequence[str], rows: Any, tells: Any = 1.0) -> Asked:
+    """A question from its word pieces and their `projected` states; `tells` is how much each of them counts more."""
     kept = [i for i, token in enumerate(tokens) if token not in _SPECIAL] or list(range(len(tokens)))
     weights = np.array([LIGHT if _light(tokens[i]) else 1.0 for i in kept], dtype=np.float32)
     # A part number breaks into many pieces, and must not outweigh the question.
+    weights *= np.broadcast_to(tells, len(tokens))[kept]
     word = np.cumsum([not tokens[i].startswith("##") for i in kept])
     weights /= np.sqrt(np.bincount(word)[word])
     return Asked(rows[kept], weights)

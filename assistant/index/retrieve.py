@@ -77,6 +77,8 @@ class Found:
     older: Mapping[str, str] = field(default_factory=dict)
     # How well a passage fits the question, whatever else was found: late interaction and cosine, 0 to about 1.8.
     fit: Mapping[str, float] = field(default_factory=dict)
+    # How the release's words are compared, on which it depends what the signals mean.
+    word_codes: rerank.WordCodes = "model"
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,7 @@ class Knowledge:
             dates=_dates(documents),
             older=older,
             fit=fit,
+            word_codes=self._embedder.word_codes,
         )
 
     async def _reranked(self, query: str, best: Sequence[joining.Row], found: Stages) -> Reranked:

@@ -18,12 +18,16 @@ from filelock import FileLock
 
 from assistant.index import rerank, weights
 
+# Where the vocabulary's words begin, after signs and letters.
+FIRST_WORD = 1_995
+LOG_OF_RAREST = 10.3
+
 
 class WordTable:
     """The codes of all word pieces: a file of 12 MB in `folder`, made at the first use and mapped into memory."""
 
     kind: rerank.WordCodes = "table"
-    fingerprint = "minilm-words-1"
+    fingerprint = "minilm-words-2"
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{self.fingerprint}.npy"
@@ -43,7 +47,10 @@ class WordTable:
 
     def _asked(self, question: str) -> rerank.Asked:
         encoded = self._vocabulary.encode(question)
-        return rerank.asked(encoded.tokens, np.asarray(self._rows[encoded.ids], dtype=np.float32))
+        # The vocabulary goes from frequent to rare words: as with idf, the rare ones of a question tell more.
+        rank = np.maximum(np.array(encoded.ids) - FIRST_WORD, 1)
+        rows = np.asarray(self._rows[encoded.ids], dtype=np.float32)
+        return rerank.asked(encoded.tokens, rows, np.log(rank + 10.0) / LOG_OF_RAREST)
 
     @cached_property
     def _vocabulary(self) -> Any:

@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import (
+    ApiQuestionRow,
     CaseRow,
     FeedbackRow,
     Message,
@@ -277,6 +278,7 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
         await session.exec(sql_delete(WorkRow).where(col(WorkRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(OwnerQuestion).where(col(OwnerQuestion.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(ApiQuestionRow).where(col(ApiQuestionRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -60,6 +63,26 @@ async def start(
     task = asyncio.create_task(reap())
     _children.add(task)
     task.add_done_callback(_children.discard)
+
+
+def search_contradictions(settings: Settings) -> None:
+    """Begin to look for contradictions in the release that answers now, as a run does; who asked need not wait.
+
+    The child outlives this process: up to a minute of one core, for a list that nobody is waiting for.
+    """
+    command = [sys.executable, "-m", "assistant", "index", "contradictions", "--anew", "--json"]
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [*command, "--data", str(settings.data)],
+        stdin=null,
+        stdout=null,
+        stderr=null,
+        env={**os.environ, "ASSISTANT_DATA": str(settings.data)},
+        start_new_session=True,
+    )
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, 10)
+    threading.Thread(target=process.wait, name="contradictions", daemon=True).start()
 
 
 async def latest_run(db: Database) -> RunRow | None:

@@ -27,7 +27,9 @@ def embedder(address: str, table: WordTable, calls: list[Attempt] | None = None)
 
 
 @pytest.mark.parametrize("packs", ["yes", "no", "refuses"])
-async def test_vectors_are_the_same_however_a_server_sends_them(packs: str, table: WordTable) -> None:
+async def test_vectors_are_the_same_however_a_server_sends_them(
+    packs: str, table: WordTable, recwarn: pytest.WarningsRecorder
+) -> None:
     fake = FakeEmbeddings(packs)  # type: ignore[arg-type]
     texts = [f"Rule {n} of the travel policy" for n in range(300)]
     calls: list[Attempt] = []
@@ -37,6 +39,7 @@ async def test_vectors_are_the_same_however_a_server_sends_them(packs: str, tabl
         await made.embed(["once more"])
     assert np.allclose([v for v, _ in read], [vector("fake", t) for t in texts], atol=1e-6)
     assert fake.texts["fake"] == 301
+    assert not [w for w in recwarn if "serializer" in str(w.message)]
     assert {c.outcome for c in calls} == {"ok"}
     assert len(calls) == 6
     # Who refuses is not asked again and again.

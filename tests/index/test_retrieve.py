@@ -140,7 +140,7 @@ async def test_signals_tell_a_question_of_the_documents_from_a_foreign_one(index
     own = (await index.knowledge.search(asker(), "How many days of holiday do employees take?", 3)).signals
     foreign = (await index.knowledge.search(asker(), "Which volcano erupted near Naples?", 3)).signals
     assert own["late"] > foreign["late"] + 0.1
-    assert decide.SHIPPED.score(own) > decide.SHIPPED.score(foreign)
+    assert decide.SHIPPED["model"].score(own) > decide.SHIPPED["model"].score(foreign)
 
 
 @pytest.mark.parametrize(
