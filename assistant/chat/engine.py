@@ -447,7 +447,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if not self._s.settings.chat.steps.contradictions:
             return ""
         with record.step("contradictions") as notes:
-            conflicts = conflict.found(found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
+            conflicts = conflict.found(text, found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
             notes.append(f"{len(conflicts)} found")
         lines = []
         for c in conflicts:

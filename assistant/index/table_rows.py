@@ -44,14 +44,21 @@ def cells(line: str) -> list[Cell]:
     return out if sum(bool(c.name) for c in out) * 2 >= len(out) else []
 
 
+def names_columns(line: str, following: str) -> bool:
+    """Whether a line holds the names of a table's columns: the row that follows says them again."""
+    names = {n.strip() for n in line.split(BETWEEN)}
+    said = [c.name for c in cells(following) if c.name]
+    return BETWEEN in line and bool(said) and names.issuperset(said)
+
+
 def as_line(line: str, most: int = 0, about: frozenset[str] = frozenset()) -> str:
-    """A row as a person reads it: `Grade 3 — London: 175`, with the same words in the same order; all else unchanged.
+    """A row as a person reads it: `Grade 3 — London: 175`, of the same words in the same order; all else unchanged.
 
     Of a row with more than `most` characters (0: any) the cells are left out that share fewest stems with `about`.
     """
-    found = [_said(c, first=n == 0) for n, c in enumerate(cells(line))]
-    if not found:
+    if BETWEEN not in line:
         return line
+    found = [_said(c, first=n == 0) for n, c in enumerate(cells(line))] or [p.strip() for p in line.split(BETWEEN)]
     size = sum(len(c) + len(APART) for c in found)
     if not most or size <= most:
         return APART.join(found)
