@@ -29,7 +29,7 @@ app = typer.Typer(
 )  # fmt: skip
 index_app = typer.Typer(help="Build, list, activate and check what is searched.", no_args_is_help=True)
 users_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
-keys_app = typer.Typer(help="Keys with which programs push documents.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys with which programs push documents or ask.", no_args_is_help=True)
 eval_app = typer.Typer(help="Measure retrieval and answers on cases.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
 app.add_typer(users_app, name="users")
@@ -726,29 +726,43 @@ def replay(
 @keys_app.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(help="What it is for, so that it can be told from others.")],
-    source: Annotated[str, typer.Option("--source", help="The source of kind push that it may write to.")],
+    source: Annotated[str, typer.Option("--source", help="The source of kind push that it may write to.")] = "",
+    ask_as: Annotated[str, typer.Option("--ask-as", help="The person as whom it may ask, by e-mail.")] = "",
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: only a hash of it is kept."""
+    """Make a key and print it. It is shown this once: only a hash of it is kept.
+
+    It may do one thing: push documents into a source, or ask within the rights of one person, whose conversations its
+    questions then are.
+    """
     settings = load(config, data)
-    if not any(s.name == source and s.kind == "push" for s in settings.sources):
+    if bool(source) == bool(ask_as):
+        raise InputError("A key is for one thing.", "Name either --source or --ask-as.")
+    if source and not any(s.name == source and s.kind == "push" for s in settings.sources):
         raise InputError(f"There is no source {source} of the kind push.", "Add it to [[sources]] in assistant.toml.")
 
     async def job() -> tuple[str, str]:
         from assistant import bootstrap
-        from assistant.memory import keys
+        from assistant.memory import keys, people
 
         async with bootstrap.database(settings) as db:
-            return await keys.add(db, name, source, "command line")
+            if source:
+                return await keys.add(db, name, source, "command line")
+            person = await people.by_email(db, ask_as)
+            if person is None or not person.active:
+                raise InputError(f"There is no active account for {ask_as}.", "See `assistant users list`.")
+            return await keys.add_to_ask(db, name, person, "command line")
 
     key_id, key = _run(job())
+    scope = {"source": source} if source else {"ask_as": ask_as}
     if as_json:
-        _print_json({"id": key_id, "key": key, "source": source})
+        _print_json({"id": key_id, "key": key, **scope})
     else:
         out.print(key, markup=False, soft_wrap=True)
-        err.print(f"Key {key_id} for {source}. Keep it now: it is not shown again.", markup=False)
+        what = f"for {source}" if source else f"asks as {ask_as}"
+        err.print(f"Key {key_id} {what}. Keep it now: it is not shown again.", markup=False)
 
 
 @keys_app.command("list")
@@ -765,7 +779,7 @@ def keys_list(config: Config = None, data: Data = None, as_json: Json = False) -
 
 @keys_app.command("revoke")
 def keys_revoke(key_id: str, config: Config = None, data: Data = None) -> None:
-    """End a key, from the next request on. What it pushed stays."""
+    """End a key, from the next request on. What it pushed or asked stays."""
     settings = load(config, data)
 
     async def job() -> None:

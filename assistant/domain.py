@@ -26,12 +26,13 @@ class Plain(BaseModel):
 
 
 class Asker(Plain):
-    """Who asks. `groups` always holds `everyone`."""
+    """Who asks. `groups` always holds `everyone`. `program`: a key asks for the person, who does not sit before it."""
 
     person_id: str
     email: str
     name: str = ""
     groups: frozenset[str] = frozenset({EVERYONE})
+    program: bool = False
 
     @property
     def is_admin(self) -> bool:
@@ -163,10 +164,14 @@ class PromptUse(Plain):
 
 
 class Choice(Plain):
-    """A further question that is offered under an answer; asking it is one click. `label` is what the button says."""
+    """A further question that is offered under an answer; asking it is one click. `label` is what the button says.
+
+    `documents` are those that it is then searched in; none: all.
+    """
 
     label: str
     question: str
+    documents: tuple[int, ...] = ()
 
 
 class ToolUse(Plain):

@@ -70,7 +70,8 @@ def _masked(value: Any) -> Any:
 def mask_logs() -> None:
     """Mask every log record of this process, tracebacks too, whoever writes it and whatever handler prints it.
 
-    The record is where all loggers meet; libraries bring handlers of their own.
+    The record is where all loggers meet; libraries bring handlers of their own. Of what a library says below INFO only
+    that it said something is left: LiteLLM, OpenAI's client and database drivers say whole prompts and rows there.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "masks", False):
@@ -78,6 +79,9 @@ def mask_logs() -> None:
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
+        if record.levelno < logging.INFO and record.name.partition(".")[0] != "assistant":
+            record.msg, record.args, record.exc_info, record.stack_info = "(not logged)", None, None, None
+            return record
         record.msg = mask(record.msg if isinstance(record.msg, str) else str(record.msg))
         if isinstance(record.args, Mapping):
             record.args = {k: _masked(v) for k, v in record.args.items()}

@@ -303,6 +303,11 @@ class StepSettings(Section):
     decompose: bool = Field(
         default=True, description="a question that asks two things, or compares two, is searched for each of them"
     )
+    decompose_by_model: bool = Field(
+        default=True,
+        description="what no rule splits a model of the strong tier does, where one is configured and the question may "
+        "need several documents",
+    )
     contradictions: bool = Field(
         default=True, description="under an answer is said where its passages contradict others, and which one is newer"
     )
@@ -320,11 +325,14 @@ class StepBudgets(Section):
     tools: Budget = Field(default=3_000, description="milliseconds to look something up")
     rewrite: Budget = Field(default=1_500, description="milliseconds to make a follow-up stand alone")
     cache: Budget = Field(default=30, description="milliseconds to find an answer given before")
+    decompose: Budget = Field(default=3_000, description="milliseconds to split a question by a model")
     retrieve: Budget = Field(default=250, description="milliseconds to search the documents")
     decide: Budget = Field(default=10, description="milliseconds to decide whether they answer")
     route: Budget = Field(default=20, description="milliseconds to choose the model")
     generate: Budget = Field(default=15_000, description="milliseconds to write the answer")
     verify: Budget = Field(default=400, description="milliseconds to check the answer")
+    first_word: Budget = Field(default=2_000, description="milliseconds from the question to the first word")
+    answer: Budget = Field(default=20_000, description="milliseconds from the question to the checked answer")
 
 
 class RerankerSettings(Section):
@@ -456,6 +464,12 @@ class WebSettings(Section):
     oidc: OidcSettings = Field(default=OidcSettings(), description="single sign-on")
     metrics_key_env: Variable = Field(
         default="", description="environment variable with the key for /metrics; empty: it is for this machine alone"
+    )
+    key_questions_per_minute: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="questions a program may ask with one key in a minute; 0: none",
     )
     session_hours: int = Field(default=24 * 7, ge=1, le=24 * 90, description="hours after which people sign in again")
 

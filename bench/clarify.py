@@ -50,7 +50,7 @@ async def main() -> None:
             queries[label] += 1
             asked[label] += bool(labels)
             if labels:
-                examples.append([label, search.text, labels])
+                examples.append([label, search.text, [m.label for m in labels]])
     rows = {label: {"queries": n, "asked_back": asked[label]} for label, n in sorted(queries.items())}
     print(json.dumps({"labels": rows, "asked": examples}, ensure_ascii=False))  # noqa: T201 - the bench's result
 
@@ -59,7 +59,7 @@ def _passage(row: dict[str, Any]) -> Passage:
     place = Place(headings=tuple(row["headings"] or ()))
     return Passage(
         id=row["id"],
-        document_id=1,
+        document_id=row["document_id"],
         document=row["document"],
         title=row["title"],
         text=row["text"],

@@ -92,6 +92,14 @@ def test_every_log_line_is_masked_in_its_text_arguments_and_traceback(masked_log
     assert not any(c in text for c in ("CANARY0123", "canary@", "DE8937"))
 
 
+def test_of_what_a_library_says_below_info_nothing_is_printed_whoever_lets_it(masked_logs: io.StringIO) -> None:
+    log = logging.getLogger("some.library")
+    log.setLevel(logging.DEBUG)
+    log.debug("prompt: %s", "a whole document", exc_info=ValueError("canary"))
+    log.setLevel(logging.NOTSET)
+    assert masked_logs.getvalue() == "DEBUG (not logged)\n"
+
+
 def test_an_uncaught_error_is_masked_too(masked_logs: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
     error = RuntimeError("token=CANARY0123456789")
     sys.excepthook(RuntimeError, error, None)

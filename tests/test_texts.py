@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from string import Formatter
+from typing import get_args
 
 import pytest
 from jinja2 import Environment, nodes
 
+from assistant.chat import lookups
+from assistant.domain import Level, ToolUse
 from assistant.index.parsers import pdf, picture
-from assistant.settings import PROJECT, Settings
+from assistant.settings import PROJECT, Deployment, Settings
 from assistant.texts import LANGUAGES, pick, reason, say, section
 
 CODE = PROJECT / "assistant"
@@ -113,6 +116,27 @@ def test_every_text_that_a_template_names_exists_and_is_given_its_values() -> No
                     wrong.append(f"{file.name}:{call.lineno}: {key.value}")
     assert wrong == []
     assert seen > 20
+
+
+def completed() -> Iterator[tuple[str, str]]:
+    """The texts whose keys are put together from a beginning and a value, with all values that there are."""
+    values: dict[str, Iterable[str]] = {
+        "web.sure_": list(Level),
+        "web.looked_": get_args(ToolUse.model_fields["outcome"].annotation),
+        "web.tool_": lookups.TOOLS,
+        "web.model_": get_args(Deployment.model_fields["tier"].annotation),
+        "web.stage_": ("search", "write", "check"),
+        "web.work_": ("waiting", "running", "done", "failed"),
+    }
+    return ((begin, value) for begin, every in values.items() for value in every)
+
+
+def test_every_value_that_completes_a_key_has_its_text() -> None:
+    assert [f"{begin}{value}" for begin, value in completed() if f"{begin}{value}" not in KEYS] == []
+    # Those that are put together in the code are all looked at here.
+    begins = {begin.split(".")[1] for begin, _ in completed()}
+    written = "\n".join(f.read_text(encoding="utf-8") for f in CODE.rglob("web/*.py"))
+    assert set(re.findall(r'f"web\.([a-z_]+_)\{', written)) <= begins
 
 
 def test_no_text_is_left_over_that_nothing_says() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from assistant.domain import Passage
+from assistant.index import joining
 from assistant.index.retrieve import Found
 
 # Of the passages that an answer is written from, so many are of other documents where the chosen ones carry it.
@@ -29,7 +30,7 @@ def first(own: Found, everywhere: Found, most: int) -> Found:
     passages: dict[str, Passage] = {}
     for passage in chain(own.passages[:room], everywhere.passages, own.passages[room:]):
         passages.setdefault(passage.id, passage)
-    return _put_together(own, everywhere, list(passages.values())[:most])
+    return _put_together(own, everywhere, joining.apart(list(passages.values()))[:most])
 
 
 def lifted(everywhere: Found, chosen: frozenset[int], most: int) -> Found:

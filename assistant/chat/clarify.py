@@ -1,16 +1,18 @@
 """Whether a question leaves open which of several things it means, and the short question to ask back.
 
 Without a model it does where the best document and others of its sort fit it about equally well: their titles share
-a word of the question, and each has words of its own that neither the question nor the thread says. A small model,
-where there is one, is asked whether that matters.
+a word of the question, and each has words of its own that neither the question nor the thread says. So it does where
+several documents bear the very same title and say different things; there the folders tell them apart. A small model,
+where there is one, is asked whether that matters. A choice searches its own documents only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,25 +45,46 @@ class _Verdict(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Thing:
+class Meant:
+    """One of the things that a question may mean: what a button says of it, and the documents that it is."""
+
     label: str
+    documents: frozenset[int]
+
+
+@dataclass(frozen=True)
+class _Thing:
+    title: str
+    path: str
+    document: int
     words: frozenset[str]
     text: frozenset[str]
 
 
-def things(question: str, said: Sequence[str], passages: Sequence[Passage], fit: Mapping[str, float]) -> list[str]:
-    """The two to four things that a question may mean, as the titles of documents; none where it is clear.
+def things(
+    question: str,
+    said: Sequence[str],
+    passages: Sequence[Passage],
+    fit: Mapping[str, float],
+    older: Collection[str] = (),
+) -> list[Meant]:
+    """The two to four things that a question may mean; none where it is clear.
 
-    `said` is what came before in the thread; `fit` how well each passage fits the question.
+    `said` is what came before in the thread; `fit` how well each passage fits the question; `older` are passages whose
+    place a newer document takes.
     """
     best = max((fit.get(p.id, 0.0) for p in passages), default=0.0)
-    near = [p for p in passages if best > 0 and fit.get(p.id, 0.0) >= NEARLY * best]
-    found = list({t.words: t for p in reversed(near) if (t := _thing(p)).words}.values())[::-1]
-    if not found or fit.get(passages[0].id, 0.0) < NEARLY * best:
+    near = [p for p in passages if best > 0 and fit.get(p.id, 0.0) >= NEARLY * best and p.id not in older]
+    # The first passage of a document is its best one.
+    every = list({p.document_id: t for p in reversed(near) if (t := _thing(p)).words}.values())[::-1]
+    if not every or fit.get(passages[0].id, 0.0) < NEARLY * best:
         return []
     first = _thing(passages[0])
     asked = frozenset(stems(question))
     known = asked.union(*(stems(text) for text in said))
+    if len(same := [t for t in every if t.title.casefold() == first.title.casefold()]) > 1:
+        return _of_one_title(same, known)
+    found = list({t.words: t for t in reversed(every)}.values())[::-1]
     of_sort = [t for t in found if t.words & first.words & asked and _alike(t.words, first.words)]
     if not 2 <= len(of_sort) <= MOST or any(_says_the_same(a, b) for a, b in combinations(of_sort, 2)):
         return []
@@ -69,7 +92,43 @@ def things(question: str, said: Sequence[str], passages: Sequence[Passage], fit:
     own = [t.words - common for t in of_sort]
     if any(not words or words & known for words in own):
         return []
-    return [t.label for t in of_sort]
+    documents = {t.words: frozenset(e.document for e in every if e.words == t.words) for t in of_sort}
+    return [Meant(_label(t.title, words), documents[t.words]) for t, words in zip(of_sort, own, strict=True)]
+
+
+def _of_one_title(same: Sequence[_Thing], known: frozenset[str]) -> list[Meant]:
+    """Documents of the very same title, told apart by their paths; none where these do not, or say it all the same."""
+    if len(same) > MOST or any(_says_the_same(a, b) for a, b in combinations(same, 2)):
+        return []
+    parts = [[_readable(p) for p in PurePosixPath(t.path).with_suffix("").parts] for t in same]
+    common = set(parts[0]).intersection(*parts[1:])
+    own = [
+        [p for p in of if p not in common and p.casefold() != t.title.casefold()]
+        for t, of in zip(same, parts, strict=True)
+    ]
+    if any(not words for words in own) or any(known & frozenset(stems(" ".join(words))) for words in own):
+        return []
+    return [
+        Meant(f"{t.title[:LABEL_CHARS]} ({' / '.join(words)})", frozenset({t.document}))
+        for t, words in zip(same, own, strict=True)
+    ]
+
+
+def _readable(part: str) -> str:
+    return " ".join(part.replace("_", " ").replace("-", " ").split())
+
+
+def _label(title: str, own: frozenset[str]) -> str:
+    """A title as a button says it: cut so that the words that tell it apart are seen."""
+    if len(title) <= LABEL_CHARS:
+        return title
+    words = list(re.finditer(r"\S+", title))
+    telling = next((m for m in words if own & set(all_stems(m.group()))), None)
+    if telling is None or telling.end() <= LABEL_CHARS:
+        return title[: LABEL_CHARS - 1].rstrip() + "…"
+    start = next(m.start() for m in words if m.start() >= telling.end() - LABEL_CHARS // 2)
+    end = start + LABEL_CHARS - 2
+    return "…" + title[start:end].rstrip() + ("…" if end < len(title) else "")
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
@@ -82,34 +141,42 @@ def _says_the_same(one: _Thing, other: _Thing) -> bool:
 
 
 def _thing(passage: Passage) -> _Thing:
-    label = " ".join(passage.title.split())
-    words = all_stems(_TAIL.sub("", label).replace("_", " ").replace("-", " "))
+    title = " ".join(passage.title.split())
+    words = all_stems(_TAIL.sub("", title).replace("_", " ").replace("-", " "))
     own = frozenset(w for w in words if w not in STOP and not _YEAR.fullmatch(w))
-    return _Thing(label[:LABEL_CHARS], own, frozenset(passage.text.lower().split()))
+    text = frozenset(passage.text.lower().split())
+    return _Thing(title, passage.document, passage.document_id, own, text)
 
 
 async def confirmed(
-    question: str, labels: Sequence[str], *, models: Models, prompt: Prompt, call: Call
-) -> Sequence[str]:
+    question: str, meant: Sequence[Meant], *, models: Models, prompt: Prompt, call: Call
+) -> Sequence[Meant]:
     """Those of the things that a small model holds for possible, none where it finds the question clear.
 
     Without a model, and where it fails, all of them.
     """
     if not models.has("small"):
-        return labels
-    listed = "\n".join(f"{n}: {label}" for n, label in enumerate(labels, 1))
+        return meant
+    listed = "\n".join(f"{n}: {m.label}" for n, m in enumerate(meant, 1))
     try:
         messages = prompt.render(question=question, things=listed)
         verdict = await structured.ask(models, "small", messages, _Verdict, call)
     except ModelError:
-        return labels
+        return meant
     if not verdict.ambiguous:
         return []
-    kept = [labels[n - 1] for n in dict.fromkeys(verdict.options) if 1 <= n <= len(labels)]
-    return kept if len(kept) > 1 else labels
+    kept = [meant[n - 1] for n in dict.fromkeys(verdict.options) if 1 <= n <= len(meant)]
+    return kept if len(kept) > 1 else meant
 
 
-def choices(question: str, labels: Sequence[str]) -> tuple[Choice, ...]:
+def choices(question: str, meant: Sequence[Meant]) -> tuple[Choice, ...]:
     """The question narrowed to each of the things."""
     bare = question.strip().rstrip("?.! ")
-    return tuple(Choice(label=label, question=f"{bare}: {label}?") for label in labels)
+    return tuple(
+        Choice(label=m.label, question=f"{bare}: {m.label}?", documents=tuple(sorted(m.documents))) for m in meant
+    )
+
+
+def taken(question: str, offered: Sequence[Choice]) -> Choice | None:
+    """The choice of a question back that a question takes, word for word: a click sends just that."""
+    return next((c for c in offered if c.documents and c.question == question.strip()), None)

@@ -15,6 +15,7 @@ from assistant.index import contradictions
 MOST = 2
 # A passage that fits the question much less than the best one is about something else.
 NEARLY = 0.75
+_TOKEN = re.compile(r"\w+(?:[.,:]\w+)*")
 _CURRENCY = re.compile(r"\b(?:eur|usd|gbp|chf)$")
 
 
@@ -35,20 +36,29 @@ class Conflict:
 
 
 def found(
+    answer: str,
     passages: Sequence[Passage],
     cited: AbstractSet[int],
     dates: Mapping[int, datetime],
     expired: Mapping[int, datetime],
     fit: Mapping[str, float],
 ) -> list[Conflict]:
-    """Where a passage that the answer cites contradicts another one that fits the question, at most two."""
+    """Where a passage that the answer cites contradicts another one that fits the question, at most two.
+
+    Only what the answer says matters: one of the two figures stands in it.
+    """
+    in_answer = set(_TOKEN.findall(answer.lower()))
+
+    def stated(where: contradictions.Disagreement) -> bool:
+        return any(figure in in_answer for says in where.says for figure in _TOKEN.findall(says.lower())[:1])
+
     numbers = {p.id: n for n, p in enumerate(passages, 1)}
     least = NEARLY * max(fit.values(), default=0.0)
     compared = [p for p in passages if numbers[p.id] in cited or fit.get(p.id, 0.0) >= least]
     out: list[Conflict] = []
     # Policy 2023 and Policy 2026 are two versions of one thing, not two things of one sort.
     unversioned = [p.model_copy(update={"title": re.sub(r"\d+", " ", p.title)}) for p in compared]
-    for conflict in contradictions.among(unversioned):
+    for conflict in contradictions.among(unversioned, stated):
         if not cited & {numbers[conflict.one.id], numbers[conflict.other.id]}:
             continue
         one, other = (passages[numbers[p.id] - 1] for p in (conflict.one, conflict.other))

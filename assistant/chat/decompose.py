@@ -1,7 +1,7 @@
 """Questions that ask for two things are searched once for each, and what is found is put together.
 
 By rule: “the difference between A and B”, “compare A and B”, and two questions joined by “and”. In doubt a question is
-one question.
+one question. Where there is a model of the strong tier, it splits what may need several documents and no rule splits.
 """
 
 from __future__ import annotations
@@ -10,14 +10,30 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
+from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from assistant.chat import structured
+from assistant.chat.models import Call, Models, Tier
+from assistant.chat.prompts import Prompt
 from assistant.domain import Passage
+from assistant.errors import ModelError
 from assistant.index import joining
 from assistant.index.retrieve import Found
 from assistant.index.sentences import stems
 
 # Each part must say so much of its own.
 LEAST_WORDS = 2
+LIMIT_S = 5.0
+# A question with fewer words that carry meaning hardly needs several documents: no model is asked.
+HINT_WORDS = 5
+MOST = 4
+_SEVERAL = re.compile(
+    r"\b(?:and|or|both|each|all|than|versus|vs|compared?|between|same|differ\w*|more|less|fewer|also|while|whereas|if|"
+    r"und|oder|beide\w*|jede\w*|alle\w*|als|zwischen|unterschied\w*|gleich\w*|mehr|weniger|auch|während|wenn|falls)\b",
+    re.IGNORECASE,
+)
 _COMPARED = [
     re.compile(
         r"(?P<ask>.*?)\b(?:differences?|differ|distinction)\s+between\s+(?P<a>.+?)\s+(?:and|vs\.?|versus)\s+(?P<b>[^?.]+)"
@@ -52,6 +68,28 @@ def parts(question: str) -> list[str]:
     # What one part names the other may only point at: that is one question.
     whole = len(pieces) == 2 and all(len(stems(p)) >= LEAST_WORDS and not _POINTS.search(p) for p in pieces)
     return pieces if whole else [question]
+
+
+class _Parts(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    questions: list[Annotated[str, Field(min_length=3, max_length=400)]] = Field(max_length=20)
+
+
+def hinted(question: str) -> bool:
+    """Whether a question may need several documents: it says enough, and a word that brings things together."""
+    return bool(_SEVERAL.search(question)) and len(set(stems(question))) >= HINT_WORDS
+
+
+async def by_model(question: str, *, models: Models, tier: Tier, prompt: Prompt, call: Call) -> list[str]:
+    """The questions that a model splits a question into; itself alone where it finds it to be one, or fails."""
+    try:
+        told = await structured.ask(models, tier, prompt.render(question=question), _Parts, call)
+    except ModelError:
+        return [question]
+    own = {p.casefold(): p for p in (_clean(p) for p in told.questions) if len(stems(p)) >= LEAST_WORDS}
+    split = [p for key, p in own.items() if key != _clean(question).casefold()][:MOST]
+    return split if len(split) > 1 else [question]
 
 
 def _clean(text: str) -> str:

@@ -62,6 +62,7 @@ from assistant.domain import (
     Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
+from assistant.index import joining
 from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, Knowledge, ThreadQuery, Today
 from assistant.memory import threads, work
@@ -124,11 +125,18 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.cancelled_as: Outcome = "stopped"
         self.answer: Answer | None = None
         self._stored = False
+        # Whether the question stood there already: who asks once more wants no answer that was given before.
+        self._asked_before = False
         self._found: Found | None = None
         # The documents that the talk's project chose, and its name where no others are searched.
         self._chosen: frozenset[int] = frozenset()
         self._only_in = ""
         self._today: Today | None = None
+        # What of a question back the person chose.
+        self._taken: Choice | None = None
+        # Whether only quoting is left, and what a model split questions into.
+        self._quoting = False
+        self._parts: dict[str, Sequence[str]] = {}
         # The question being read word by word, from its first moment on.
         self._reading: asyncio.Task[Any] | None = None
 
@@ -188,6 +196,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             await self._verify(shown[0], found, record)
             return
         context, self._today = await asyncio.gather(self._recall(question_id, record), self._look())
+        self._quoting = self._route(context.spent)[1]
         self._chosen, self._only_in = context.chosen, context.only_in
         yield Stage(name="search")
         search = await self._rewrite(question, context.window, record)
@@ -195,7 +204,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
         in_project = context.chosen or context.only_in
         leaning = beside or search.before or context.window or context.notes or context.earlier or in_project
-        asked_alone = not (leaning or looked.results)
+        asked_alone = not (leaning or looked.results or self._asked_before)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
             shown.append(self._again(given, record))
@@ -226,7 +235,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
         self._stored = False
-        await threads.open_turn(
+        self._asked_before = not await threads.open_turn(
             self._s.db,
             self._asker,
             self._thread_id,
@@ -263,8 +272,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return route.reply(said, self._s.settings.company) if said else None
 
     async def _noted(self, question: str) -> str | None:
-        """The reply to something to remember, which is kept."""
-        note = recall.wanted(question)
+        """The reply to something to remember, which is kept. A program has nothing to tell of a person."""
+        note = None if self._asker.program else recall.wanted(question)
         return await recall.keep(self._s.db, self._asker, note, self._language) if note is not None else None
 
     def _desk(self) -> tools.Desk:
@@ -336,7 +345,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
         """What a model had looked up, before what the search found."""
         known = {p.id: p for r in looked.results for p in r.passages}
-        record.passages = (*known.values(), *(p for p in found.passages if p.id not in known))
+        record.passages = tuple(joining.apart([*known.values(), *found.passages]))
         record.decision = record.decision.model_copy(update={"level": Level.ANSWERED, "reason": "looked up"})
         record.looked_up = "\n\n".join(without_citations(r.text) for r in looked.results)
         return replace(found, passages=tuple(record.passages))
@@ -357,14 +366,18 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return None
 
     async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
+        self._taken = clarify.taken(question, window[-1].choices) if window else None
         with record.step("rewrite") as notes:
-            search = await rewrite.standalone(
-                question,
-                window,
-                models=self._s.models,
-                prompt=self._s.prompts["rewrite"],
-                weight=self._s.settings.chat.weight_before,
-            )
+            if self._taken is not None:
+                search = rewrite.Search(question, note="one of the choices offered")
+            else:
+                search = await rewrite.standalone(
+                    question,
+                    window,
+                    models=self._s.models,
+                    prompt=self._s.prompts["rewrite"],
+                    weight=self._s.settings.chat.weight_before,
+                )
             notes.append(search.note)
         record.searched = search.text
         record.fused_with = tuple(text for text, _ in search.before)
@@ -396,8 +409,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     def _again(self, entry: cache.Entry, record: Record) -> str:
         """An answer given before, with how long ago that was."""
         minutes = entry.minutes()
-        note = say(self._language, "chat.given_minutes_ago", minutes=minutes) if minutes else ""
-        intro = f"*{note or say(self._language, 'chat.given_just_now')}*\n\n"
+        key = {0: "chat.given_just_now", 1: "chat.given_minute_ago"}.get(minutes, "chat.given_minutes_ago")
+        intro = f"*{say(self._language, key, minutes=minutes)}*\n\n"
         record.release, record.passages, record.decision = entry.scope.release, entry.passages, entry.decision
         record.verification = tuple(
             c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification
@@ -434,7 +447,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if not self._s.settings.chat.steps.contradictions:
             return ""
         with record.step("contradictions") as notes:
-            conflicts = conflict.found(found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
+            conflicts = conflict.found(text, found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
             notes.append(f"{len(conflicts)} found")
         lines = []
         for c in conflicts:
@@ -456,6 +469,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
         """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
+        if self._taken is not None:
+            found = await self._retrieve(search, record, frozenset(self._taken.documents))
+            await self._decide(found, search.text, record)
+            if record.decision.level is not Level.DECLINED:
+                record.filtered = self._taken.label
+                return found
         asked = await self._filter(search.text, record)
         record.filtered = self._only_in
         if asked is not None:
@@ -484,7 +503,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         return found
 
     async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
-        parts = decompose.parts(search.text) if self._s.settings.chat.steps.decompose else [search.text]
+        parts = await self._split(search.text, record)
         with record.step("retrieve") as notes:
             try:
                 among = chosen.within(within, self._chosen, only=bool(self._only_in))
@@ -504,6 +523,21 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.passages = found.passages
         record.attempts.extend(found.attempts)
         return found
+
+    async def _split(self, question: str, record: Record) -> Sequence[str]:
+        """The questions that a question is searched as: by rule, else by a model where it may need several."""
+        steps, models = self._s.settings.chat.steps, self._s.models
+        parts = decompose.parts(question) if steps.decompose else [question]
+        asks = steps.decompose and steps.decompose_by_model and not self._quoting and models.has("strong")
+        if len(parts) > 1 or not asks or not decompose.hinted(question):
+            return parts
+        if question not in self._parts:
+            with record.step("decompose") as notes, self._job("decompose", decompose.LIMIT_S, record) as (prompt, call):
+                self._parts[question] = await decompose.by_model(
+                    question, models=models, tier="strong", prompt=prompt, call=call
+                )
+                notes.append(f"{len(self._parts[question])} parts by a model")
+        return self._parts[question]
 
     async def _in_parts(self, search: rewrite.Search, parts: Sequence[str], within: frozenset[int] | None) -> Found:
         found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
@@ -536,7 +570,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("decide") as notes:
             record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
             if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
-                with self._small_job("enough", verify.LIMIT_S, record) as (prompt, call):
+                with self._job("enough", verify.LIMIT_S, record) as (prompt, call):
                     record.decision = await decide.judged(
                         record.decision, question, found, models=self._s.models, prompt=prompt, call=call
                     )
@@ -548,25 +582,25 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return ""
         with record.step("clarify") as notes:
             said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
-            labels: Sequence[str] = clarify.things(search.text, said, found.passages, found.fit)
-            if labels:
-                with self._small_job("clarify", clarify.LIMIT_S, record) as (prompt, call):
-                    labels = await clarify.confirmed(
-                        search.text, labels, models=self._s.models, prompt=prompt, call=call
-                    )
-            notes.append(f"{len(labels)} things" if labels else "clear")
-        if not labels:
+            meant: Sequence[clarify.Meant] = clarify.things(
+                search.text, said, found.passages, found.fit, found.older.keys()
+            )
+            if meant:
+                with self._job("clarify", clarify.LIMIT_S, record) as (prompt, call):
+                    meant = await clarify.confirmed(search.text, meant, models=self._s.models, prompt=prompt, call=call)
+            notes.append(f"{len(meant)} things" if meant else "clear")
+        if not meant:
             return ""
-        record.choices = clarify.choices(search.text, labels)
+        record.choices = clarify.choices(search.text, meant)
         record.decision = record.decision.model_copy(
             update={"level": Level.ASKED, "reason": "it may mean several things"}
         )
-        listed = "".join(f"\n- {decide.label(label)}" for label in labels)
+        listed = "".join(f"\n- {decide.label(m.label)}" for m in meant)
         return f"{say(self._language, 'chat.which')}\n{listed}"
 
     @contextmanager
-    def _small_job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
-        """The prompt and the call of a small model's job, until its limit or the turn's end, put on record."""
+    def _job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
+        """The prompt and the call of a job beside the answer, until its limit or the turn's end, put on record."""
         prompt, call = self._s.prompts[name], Call(name, min(self._until(record), time.monotonic() + limit_s))
         try:
             yield prompt, call
@@ -703,7 +737,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         passages = dict(enumerate(found.passages, 1))
         with record.step("verify") as notes:
             if self._s.settings.chat.judge and self._s.models.has("small"):
-                with self._small_job("judge", verify.LIMIT_S, record) as (prompt, call):
+                with self._job("judge", verify.LIMIT_S, record) as (prompt, call):
                     record.verification, decided = await verify.judged(
                         text, passages, self._language, models=self._s.models, prompt=prompt, call=call
                     )

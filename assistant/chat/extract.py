@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from litellm import CustomLLM
@@ -16,7 +17,8 @@ from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from assistant.chat import evidence
 from assistant.domain import Embedder
-from assistant.index.sentences import spans, stems
+from assistant.index import table_rows
+from assistant.index.sentences import stems
 from assistant.texts import say
 
 PROVIDER = "builtin"
@@ -28,20 +30,24 @@ CANDIDATE_PASSAGES = 5
 FURTHER = 0.7
 # What a sentence counts whose passage has a newer one about the same thing.
 OLDER = 0.6
+_ROWS = " · "
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
 _ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
 _CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")
 
 
 class _Sentence:
-    def __init__(self, passage: evidence.Numbered, start: int, end: int, position: int) -> None:
+    def __init__(self, passage: evidence.Numbered, start: int, end: int, position: int, following: str) -> None:
         self.passage, self.start, self.end, self.position = passage, start, end, position
         self.text = passage.text[start:end]
         self.stems = Counter(stems(self.text))
         self.score = 0.0
+        # The names of a table's columns say nothing by themselves; each row says them again.
+        self.names_columns = table_rows.names_columns(self.text, following)
 
     def quotable(self) -> bool:
-        return len(self.text) >= 12 and not self.text.endswith("?") and not _CODE.search(self.text)
+        said = len(self.text) >= 12 and not self.names_columns
+        return said and not self.text.endswith("?") and not _CODE.search(self.text)
 
 
 def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
@@ -73,9 +79,9 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
     """The answer as Markdown quotations: best sentence in bold, in its surroundings, each with its number."""
     passages, question, language = evidence.read(prompt)
     sentences = [
-        _Sentence(passage, start, end, i)
+        _Sentence(passage, start, end, i, following)
         for passage in passages[:CANDIDATE_PASSAGES]
-        for i, (start, end) in enumerate(spans(passage.text))
+        for i, (start, end, following) in enumerate(_with_next(passage.text))
     ]
     candidates = [s for s in sentences if s.quotable()]
     if not candidates:
@@ -95,26 +101,41 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
             break
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
-    quotes = [f"> {_window(s)} [{s.passage.n}]" for s in chosen]
+    quotes = [f"> {_window(s, frozenset(stems(question)))} [{s.passage.n}]" for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
-def _window(sentence: _Sentence) -> str:
-    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends."""
+def _with_next(text: str) -> list[tuple[int, int, str]]:
+    """Start and end of each sentence, and the one that follows it."""
+    places = list(table_rows.sentences(text))
+    following = [text[slice(*p)] for p in places[1:]]
+    return [(*p, after) for p, after in zip(places, [*following, ""], strict=True)]
+
+
+def _window(sentence: _Sentence, asked: frozenset[str]) -> str:
+    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
+
+    Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again.
+    """
     text = sentence.passage.text
-    around = list(spans(text))
+    around = [text[a:b] for a, b in table_rows.sentences(text)]
+    names = {n for n, (one, after) in enumerate(pairwise(around)) if table_rows.names_columns(one, after)}
     at = sentence.position
     first = last = at
+    size = len(around[at])
     for step in (1, -1, 2, -2):
         other = at + step
-        reach = (min(first, other), max(last, other))
-        if 0 <= other < len(around) and around[reach[1]][1] - around[reach[0]][0] <= WINDOW_CHARS:
-            first, last = reach
-    parts = []
+        if other not in (first - 1, last + 1) or not 0 <= other < len(around) or other in names:
+            continue
+        if size + len(around[other]) < WINDOW_CHARS:
+            first, last, size = min(first, other), max(last, other), size + len(around[other])
+    out = ""
     for i in range(first, last + 1):
-        piece = _flat(text[slice(*around[i])])
-        parts.append(f"**{piece}**" if i == at else piece)
-    return " ".join(parts)
+        piece = _flat(table_rows.as_line(around[i], WINDOW_CHARS, asked))
+        of_table = table_rows.is_line_of_table(around[i]) or (i > first and table_rows.is_line_of_table(around[i - 1]))
+        out += (_ROWS if of_table else " ") if out else ""
+        out += f"**{piece}**" if i == at else piece
+    return out
 
 
 def _flat(text: str) -> str:

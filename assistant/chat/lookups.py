@@ -17,7 +17,7 @@ from assistant.chat.folder import summarise
 from assistant.chat.tools import Chosen, Desk, Result, Tool, link, quoted
 from assistant.database.tables import DocumentRow
 from assistant.domain import Passage, now
-from assistant.index import lookup
+from assistant.index import changes, lookup
 from assistant.memory import people
 from assistant.texts import say
 
@@ -26,6 +26,8 @@ SHOWN = 8
 WHOLE_CHARS = 8_000
 # Two documents with more passages than this are compared as a job.
 LONG = 80
+# Changed documents that are named, those of them whose differences are told, and how many of these.
+LISTED, EXPLAINED, DIFFERENCES = 20, 5, 4
 # A document that was found before, or the version of it before or after it.
 _REFERENCE = re.compile(r"(?P<age>document|older|newer):(?P<id>\d{1,9})")
 
@@ -186,19 +188,61 @@ async def compares_long(desk: Desk, asked: Two) -> bool:
 
 
 async def list_changes(desk: Desk, asked: Since) -> Result | None:
-    """The documents that were changed since a day, newest first."""
+    """The documents that were added, changed and removed since a day, newest first, and what changed in them."""
     start = datetime.combine(asked.since, time(), UTC)
-    rows = await lookup.changed_since(desk.db, desk.asker, start)
-    if not rows:
+    found = await changes.since(desk.db, desk.knowledge, desk.asker, start)
+    dated = await lookup.changed_since(desk.db, desk.asker, start)
+    added, changed, removed = ([], [], []) if found is None else (found.added, found.changed, found.removed)
+    if found is not None and not found.same_reading:
+        # Read anew, every document differs: then its own date has to say so too.
+        changed = [r for r in changed if r.id in {d.id for d in dated}]
+    known = {r.id for r in (*added, *changed)}
+    # Where the releases do not reach back to that day, the documents' own dates tell the rest.
+    others = [r for r in dated if r.id not in known] if found is None or not found.whole else []
+    if not (added or changed or removed or others):
         return Result(say(desk.language, "chat.tool_nothing_changed", day=asked.since))
+    passages: list[Passage] = []
+    lines = []
+    for n, row in enumerate(changed[:LISTED]):
+        differs = await _what_changed(desk, found, row, passages) if found is not None and n < EXPLAINED else []
+        lines.append("\n".join([f"- {_dated(desk, row)}", *differs]))
+    parts = [say(desk.language, "chat.tool_changes", day=asked.since)]
+    parts += _listed(desk.language, say(desk.language, "chat.tool_were_changed"), lines, len(changed))
+    for key, rows in (("added", added), ("removed", removed), ("dated", others)):
+        # What left can be opened no more.
+        told = [label(r.title or r.path) if key == "removed" else _dated(desk, r) for r in rows[:LISTED]]
+        title = say(desk.language, f"chat.tool_were_{key}")
+        parts += _listed(desk.language, title, [f"- {t}" for t in told], len(rows))
+    release = found.today.row.id if found is not None and passages else None
+    return Result("\n\n".join(parts), tuple(passages), _ids([*changed, *added, *others]), release)
+
+
+def _dated(desk: Desk, row: DocumentRow) -> str:
+    owner = f" ({label(row.owner)})" if row.owner else ""
+    return f"{link(row)}, {say(desk.language, 'chat.tool_changed_on', day=day(row.modified))}{owner}"
+
+
+async def _what_changed(desk: Desk, found: changes.Changes, row: DocumentRow, passages: list[Passage]) -> list[str]:
+    """Lines with what a document says otherwise than before, says now, and says no more."""
+    then, today = await found.said(row.id or 0)
+    between = await asyncio.to_thread(differences.between, then, today)
+
+    def cite(said: differences.Said) -> str:
+        passage = today[said.passage]
+        if passage not in passages:
+            passages.append(passage)
+        return f"{quoted(said.text)} [{passages.index(passage) + 1}]"
+
+    # A number that differs is what most people look for.
+    changed = sorted(between.changed, key=lambda p: _numbers(p[0]) == _numbers(p[1]))
+    # On a line of its own: what stood there before is no statement about the passage that is cited.
     lines = [
-        f"- {link(r)}, {say(desk.language, 'chat.tool_changed_on', day=day(r.modified))}"
-        + (f" ({label(r.owner)})" if r.owner else "")
-        for r in rows
+        f"{cite(new)}  \n    {say(desk.language, 'chat.tool_before', text=quoted(old.text))}" for old, new in changed
     ]
-    return Result(
-        "\n".join([say(desk.language, "chat.tool_changes", day=asked.since), "", *lines]), documents=_ids(rows)
-    )
+    lines += [cite(new) for new in between.only_second]
+    lines += [say(desk.language, "chat.tool_no_more", text=quoted(old.text)) for old in between.only_first]
+    more = [say(desk.language, "chat.tool_more", n=len(lines) - DIFFERENCES)] if len(lines) > DIFFERENCES else []
+    return [f"  - {line}" for line in [*lines[:DIFFERENCES], *more]]
 
 
 async def summarise_folder(desk: Desk, asked: Folder) -> Result | None:
@@ -226,7 +270,13 @@ TOOLS = {
             timeout_s=10,
             long=compares_long,
         ),
-        Tool("list_changes", "Which documents were changed since a day.", Since, list_changes),
+        Tool(
+            "list_changes",
+            "Which documents were added, changed or removed since a day, and what changed in them.",
+            Since,
+            list_changes,
+            timeout_s=10,
+        ),
         Tool(
             "summarise_folder",
             "What the documents of a folder are about.",

@@ -9,6 +9,7 @@ token. So each deployment is a group of its own, and the order, the breaker and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -39,6 +40,10 @@ _LONGEST_BREAK = 60.0
 _NOT_ITS_FAULT = {"bad_request", "too_long", "filtered", "deadline"}
 litellm.suppress_debug_info = True
 litellm.telemetry = False
+# Below INFO they say whole prompts, whatever LITELLM_LOG and OPENAI_LOG ask for: see `masking.mask_logs`.
+for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
+    if logging.getLogger(_name).level < logging.INFO:
+        logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

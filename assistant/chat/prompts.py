@@ -92,7 +92,7 @@ def _load(path: Path) -> Prompt:
 
 
 def load(
-    folder: Path, needed: tuple[str, ...] = ("answer", "rewrite", "summary", "judge", "clarify", "enough")
+    folder: Path, needed: tuple[str, ...] = ("answer", "rewrite", "summary", "judge", "clarify", "enough", "decompose")
 ) -> dict[str, Prompt]:
     """Every prompt of a folder by name. Raises `SettingsError` at start for a broken or missing one."""
     prompts = {p.name: p for p in map(_load, sorted(folder.glob("*.md")))}

@@ -88,7 +88,8 @@ async def gather(
     async def work(session: AsyncSession) -> tuple[threads.Past, projects.Given, list[str], set[int], int]:
         past = await threads.past(session, asker, thread_id, settings.chat.window_turns, before=question_id)
         project = await projects.of_thread(session, asker, thread_id)
-        own = [n.text for n in await memory.notes(session, asker)]
+        # What a person had noted for themselves is not a program's to read out of an answer.
+        own = [] if asker.program else [n.text for n in await memory.notes(session, asker)]
         named = set(project.documents).union(*(t.documents for t in past.window))
         if past.summary:
             named.update(past.summary.documents)

@@ -84,7 +84,9 @@ class Record:
             searched=mask(self.searched or self.asked),
             fused_with=tuple(mask(text) for text in self.fused_with),
             filtered=mask(self.filtered),
-            choices=tuple(Choice(label=mask(c.label), question=mask(c.question)) for c in self.choices),
+            choices=tuple(
+                Choice(label=mask(c.label), question=mask(c.question), documents=c.documents) for c in self.choices
+            ),
             release=self.release,
             passages=tuple(
                 PassageUse(

@@ -26,6 +26,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow
 from assistant.domain import EVERYONE, Asker, Attempt, Passage, ToolUse
 from assistant.errors import AssistantError, ModelError
+from assistant.index import table_rows
 from assistant.index.retrieve import Knowledge
 from assistant.masking import mask
 
@@ -244,8 +245,8 @@ def link(row: DocumentRow) -> str:
 
 
 def quoted(text: str) -> str:
-    """A document's words on one line, with nothing in them that acts."""
-    return " ".join(safe(text).split())
+    """A document's words on one line, with nothing in them that acts; a row of a table as a person reads it."""
+    return " ".join(safe(table_rows.as_line(text)).split())
 
 
 def shown(arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -98,12 +98,17 @@ def _prepare(engine: Engine, begin: str) -> None:
     event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
 
 
+# The values of a statement are what people and documents say: they stand in no log line and in no error's text.
+_QUIET: dict[str, Any] = {"hide_parameters": True}
+
+
 class _Threads:
     """SQLite on threads of its own, for work that runs there at once."""
 
     def __init__(self, url: URL, busy_s: float) -> None:
-        self.reader = create_engine(url, pool_size=_READERS, max_overflow=0, connect_args={"timeout": busy_s})
-        self.writer = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": busy_s})
+        options: dict[str, Any] = {"max_overflow": 0, "connect_args": {"timeout": busy_s}, **_QUIET}
+        self.reader = create_engine(url, pool_size=_READERS, **options)
+        self.writer = create_engine(url, pool_size=1, **options)
         _prepare(self.reader, "BEGIN")
         _prepare(self.writer, "BEGIN IMMEDIATE")
         self.reading = ThreadPoolExecutor(_READERS, "reading")
@@ -137,13 +142,15 @@ class Database:
                         f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
                     ) from error
                 self._threads = _Threads(address.set(drivername="sqlite"), busy_s)
-            options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}}
+            options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}, **_QUIET}
             self._reader = create_async_engine(url, pool_size=4, max_overflow=0, **options)
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
             _prepare(self._reader.sync_engine, "BEGIN")
             _prepare(self._writer.sync_engine, "BEGIN IMMEDIATE")
         else:
-            self._reader = self._writer = create_async_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            self._reader = self._writer = create_async_engine(
+                url, pool_size=10, max_overflow=10, pool_pre_ping=True, **_QUIET
+            )
             event.listen(self._reader.sync_engine, "before_cursor_execute", _clean_parameters, retval=True)
 
     @asynccontextmanager

@@ -485,18 +485,34 @@ class LeaseRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """A key with which a program may push documents into one source. Only a hash of it is kept."""
+    """A key of a program: by its `scope` it may `push` documents into one source, or `ask` as one person.
+
+    Only a hash of it is kept.
+    """
 
     __tablename__ = "api_key"
 
     id: str = Field(primary_key=True)
     name: str
-    source: str = Field(index=True)
+    scope: str = "push"
+    source: str = Field(default="", index=True)
+    person_id: str | None = Field(default=None, foreign_key="person.id")
     hash: str
     created_by: str = ""
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     used_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+
+
+class ApiQuestionRow(SQLModel, table=True):
+    """A question that a program asked with a key, under the id of its answer."""
+
+    __tablename__ = "api_question"
+
+    id: str = Field(primary_key=True)
+    key_id: str = Field(foreign_key="api_key.id", index=True)
+    thread_id: str = Field(index=True)
+    created_at: datetime = Field(default_factory=now, sa_column=_moment(index=True))
 
 
 class CaseRow(SQLModel, table=True):

@@ -1,17 +1,20 @@
-"""Tells where two texts on the same thing disagree: sentences of the same words with another number, date or amount."""
+"""Tells where two texts on the same thing disagree: sentences of the same words with another number, date or amount.
+
+So do rows of tables: the same row, the same column, another figure.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 
 from assistant.domain import Passage
-from assistant.index import facts
+from assistant.index import facts, table_rows
 from assistant.index.facts import Fact
-from assistant.index.sentences import spans, stems
+from assistant.index.sentences import stems
 
 # Sentences are about the same thing when they share so many words that carry meaning, and so much of all they have. In
 # short ones the titles and headings above them count too.
@@ -20,17 +23,25 @@ LEAST_SHARE = 0.7
 # Where each says a word that the other does not, one may stand for the other: Berlin for Munich, least for most.
 SHARE_OTHERWISE = 0.8
 _KINDS = frozenset({"date", "time", "number"})
+# Share of the words that two columns' names must have in common, and words above two tables of one column.
+SAME_COLUMN, ALONE_ABOUT = 0.5, 1
 # Sentences longer than this are tables and lists that ran together.
 LONGEST = 400
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]{3,})")
 # A number behind a capital names something: Room 12, Version 3.
 _NAMED = re.compile(r"[A-ZÄÖÜ][\w-]*\s+$")
-# Rows of tables, fields such as `Date: 3 May`, and what a document says of itself: each has its own, and rightly so.
+# Lines of tables, fields such as `Date: 3 May`, and what a document says of itself: each has its own, and rightly so.
 _NO_PROSE = re.compile(
     r"\s\|\s|^[\W_]*(?:[\w-]+\s){0,2}[\w-]+:\s|^[\W_]*(?:last|updated|published|reviewed|version|date|page|stand|zuletzt"
     r"|datum|seite)\b",
     re.IGNORECASE,
 )
+_ABOUT_ITSELF = re.compile(
+    r"^(?:no|nr|id|date|datum|version|revision|step|stand|updated|since|seit|page|seite)\b\.?", re.IGNORECASE
+)
+# The number of an item in a list.
+_ENUMERATED = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3})*[.)]?\s+(?=[A-ZÄÖÜ])")
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _ADDRESS = re.compile(r"\w+://\S+|www\.\S+")
 _NEGATED = frozenset(
     """no not never without except nor cannot can't don't isn't won't
@@ -42,7 +53,8 @@ _NEGATED = frozenset(
 class Statement:
     """A sentence that states a figure: where it stands, its words without the figures, and these.
 
-    `about` are the words of what stands above it.
+    `about` are the words of what stands above it. Of a cell of a table `row` and `column` are the words of what names
+    its row and its column; `alone` tells that the table has no other column of values.
     """
 
     start: int
@@ -53,6 +65,9 @@ class Statement:
     figures: tuple[Fact, ...]
     codes: frozenset[str]
     about: frozenset[str]
+    row: frozenset[str] = frozenset()
+    column: frozenset[str] = frozenset()
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,21 +97,27 @@ def _disagreements(ones: Sequence[Statement], others: Sequence[Statement]) -> It
     return (found for a in ones for b in others if (found := compared(a, b)) is not None)
 
 
-def among(passages: Sequence[Passage]) -> list[Contradiction]:
-    """Which of these passages contradict another document's, each pair of passages once, in their order."""
+def among(passages: Sequence[Passage], matters: Callable[[Disagreement], bool] = lambda _: True) -> list[Contradiction]:
+    """Which of these passages contradict another document's, each pair of passages once, in their order.
+
+    Of what two passages disagree in the first that `matters` is named.
+    """
     read = [statements(p.text, " ".join([p.title, *p.place.headings])) for p in passages]
     return [
         Contradiction(passages[i], passages[j], found)
         for i, j in combinations(range(len(passages)), 2)
         if passages[i].document_id != passages[j].document_id
         and not siblings(passages[i].title, passages[j].title)
-        and (found := next(_disagreements(read[i], read[j]), None)) is not None
+        and (found := next(filter(matters, _disagreements(read[i], read[j])), None)) is not None
     ]
 
 
 def siblings(title: str, other: str) -> bool:
-    """Whether two titles name two things of one kind, which may differ: `Office Berlin` and `Office Munich`."""
-    one, two = frozenset(stems(title)), frozenset(stems(other))
+    """Whether two titles name two things of one kind, which may differ: `Office Berlin` and `Office Munich`.
+
+    A year makes another version, and no other thing.
+    """
+    one, two = (frozenset(stems(_YEAR.sub(" ", t.replace("-", " ").replace("_", " ")))) for t in (title, other))
     return bool(one & two and one - two and two - one)
 
 
@@ -104,7 +125,41 @@ def siblings(title: str, other: str) -> bool:
 def statements(text: str, above: str = "") -> tuple[Statement, ...]:
     """The sentences of a text that state a number, a date or a time; `above` is its title and headings."""
     about = frozenset(stems(above))
-    return tuple(s for start, end in spans(text) if (s := _statement(text, start, end, about)) is not None)
+    out: list[Statement] = []
+    for start, end in table_rows.sentences(text):
+        if table_rows.is_line_of_table(text[start:end]):
+            out += _cells(text[start:end], start, end, about)
+        elif (found := _statement(text, start, end, about)) is not None:
+            out.append(found)
+    return tuple(out)
+
+
+def _cells(line: str, start: int, end: int, about: frozenset[str]) -> Iterator[Statement]:
+    """What the cells of a row state: each with one figure, of the thing that the first cell names."""
+    head, *rest = table_rows.cells(line) or [table_rows.Cell(0, "", "")]
+    named = facts.facts(head.value)
+    codes = frozenset(str(v) for f in named if f.kind == "code" for v in f.values)
+    row = frozenset(w for w in stems(_without(head.value, named)) if len(w) > 1) | codes
+    if not row or end - start > LONGEST or any(f.kind in _KINDS for f in named) or _ABOUT_ITSELF.search(head.name):
+        return
+    for cell in rest:
+        figures = [f for f in facts.facts(cell.value) if f.kind in _KINDS]
+        if len(figures) != 1 or not cell.name or _ABOUT_ITSELF.search(cell.name):
+            continue
+        of_column = next((u for w in re.findall(r"[^\W\d_]+|[%€$£]", cell.name) if (u := facts.unit_of(w))), "")
+        figure = replace(_counted(cell.value, figures[0]), unit=figures[0].unit or of_column)
+        words = row | frozenset(stems(f"{cell.name} {_without(cell.value, figures)}"))
+        negated = not _NEGATED.isdisjoint(cell.value.lower().split())
+        column = frozenset(stems(cell.name))
+        yield Statement(
+            start, end, words, frozenset(), negated, (figure,), codes, about, row, column, alone=len(rest) == 1
+        )
+
+
+def _without(text: str, found: Sequence[Fact]) -> str:
+    for fact in found:
+        text = text[: fact.start] + " " * (fact.end - fact.start) + text[fact.end :]
+    return text
 
 
 def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statement | None:
@@ -112,14 +167,12 @@ def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statem
         return None
     if not facts.counts(text[start:end]) or _NO_PROSE.search(text[start:end]):
         return None
-    sentence = _ADDRESS.sub(" ", facts.plain(text[start:end]))
+    sentence = _ADDRESS.sub(" ", _ENUMERATED.sub("", facts.plain(text[start:end])))
     found = [_counted(sentence, f) for f in facts.facts(sentence)]
     figures = tuple(f for f in found if f.kind in _KINDS)
     if not figures:
         return None
-    rest = sentence
-    for fact in found:
-        rest = rest[: fact.start] + " " * (fact.end - fact.start) + rest[fact.end :]
+    rest = _without(sentence, found)
     words = frozenset(stems(rest))
     if len(words) < LEAST_OWN:
         return None
@@ -158,6 +211,8 @@ def compared(one: Statement, other: Statement) -> Disagreement | None:
 
 
 def _on_the_same(one: Statement, other: Statement) -> bool:
+    if one.row and other.row:
+        return _same_cell(one, other)
     shared = len(one.words & other.words)
     mine, theirs = one.words - other.words, other.words - one.words
     above = len((one.about & other.about) - one.words)
@@ -165,6 +220,21 @@ def _on_the_same(one: Statement, other: Statement) -> bool:
         return False
     share = shared / (shared + len(mine) + len(theirs))
     return share >= (SHARE_OTHERWISE if mine and theirs else LEAST_SHARE)
+
+
+def _same_cell(one: Statement, other: Statement) -> bool:
+    """Whether two cells tell the same of the same: rows of one name under columns of one name.
+
+    Where each table has but one column of values these may be called otherwise, if what stands above them is alike and
+    they count in one unit.
+    """
+    above = one.about & other.about
+    if one.row != other.row or not (above or one.codes):
+        return False
+    both = one.column & other.column
+    if both and len(both) >= SAME_COLUMN * len(one.column | other.column):
+        return True
+    return one.alone and other.alone and len(above) >= ALONE_ABOUT and bool(one.figures[0].unit)
 
 
 def _alike(one: Fact, other: Fact) -> bool:

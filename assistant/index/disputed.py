@@ -182,7 +182,8 @@ def _blocks(said: Sequence[_Said]) -> Iterator[list[int]]:
         rarest = sorted(s.what.words, key=lambda w: (spread[w], w))
         first = rarest[: len(rarest) - ceil(LEAST_SHARE * len(rarest)) + 1]
         for kind, unit in {(f.kind, f.unit) for f in s.what.figures}:
-            for word in first:
+            # Cells of a table are compared by the name of their row.
+            for word in {*first, *s.what.row}:
                 blocks[word, kind, unit].append(i)
     return (block for block in blocks.values() if 1 < len(block) <= TOGETHER)
 

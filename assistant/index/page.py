@@ -72,18 +72,33 @@ class Page:
         self.blocks.append(Block(kind, start, self.length, level, self.page, self.sheet))
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """A table whose first row names the columns; each further row is a line that says them again."""
+        """A table whose first row names the columns; each further row is a line that says them again.
+
+        A single cell above the names is the table's caption, and a text of its own.
+        """
         header: list[str] = []
+        caption = ""
         for row in rows:
             cells = [" ".join(c.split())[:CELL_CHARS] for c in row]
-            if not any(cells):
+            filled = [c for c in cells if c]
+            if not filled:
                 continue
+            if not header and not caption and len(filled) == 1:
+                caption = filled[0]
+                continue
+            if caption and not header and len(filled) == 1:
+                # Two single cells: a list with a name.
+                header, caption = [caption], ""
+                self.add(header[0], "row", 1)
             if not header:
+                self.add(caption)
                 header = cells
-                self.add(" | ".join(c for c in cells if c), "row", 1)
+                self.add(" | ".join(filled), "row", 1)
             else:
                 named = [f"{h}: {c}" if h else c for h, c in zip(_padded(header, len(cells)), cells, strict=False) if c]
                 self.add(" | ".join(named), "row")
+        if caption and not header:
+            self.add(caption, "row", 1)
 
     def paragraphs(self, text: str) -> None:
         """Plain text, a block for each paragraph."""

@@ -105,7 +105,8 @@ class Original:
     data: bytes | None = None
 
 
-def _passage(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
+def passage_of(row: Mapping[str, Any], scores: Scores | None = None) -> Passage:
+    """A stored row as a passage."""
     return Passage(
         id=row["id"],
         document_id=row["document_id"],
@@ -317,7 +318,7 @@ class Knowledge:
                 older = {whole.into.get(i, i): whole.into.get(j, j) for i, j in older.items()}
                 kept, rows = whole.passages, {**rows, **whole.rows}
             notes.append(f"join {_since(began_joining)} ms: {len(whole.rows)} passages grown")
-        passages = tuple(_passage(rows[i], scored[i]) for i in kept[:k])
+        passages = tuple(passage_of(rows[i], scored[i]) for i in kept[:k])
         ms = {**found.ms, "read": _since(began)}
         nearest = _nearest(passages, documents)
         assert opened.row.id is not None
@@ -383,7 +384,7 @@ class Knowledge:
             rows = await joining.read(table, [passage_id])
         if not rows:
             raise _gone()
-        passage = _passage(rows[0])
+        passage = passage_of(rows[0])
         document = await self._allowed(asker, passage.document_id)
         around = await table.of_document(passage.document_id)
         before = _joined([r for r in around if r["start"] < passage.place.start], passage.place.start, 0)
@@ -414,7 +415,7 @@ class Knowledge:
         if not rows:
             raise _gone()
         assert held.row.id is not None
-        return held.row.id, tuple(_passage(r) for r in rows)
+        return held.row.id, tuple(passage_of(r) for r in rows)
 
     async def original(self, asker: Asker, document_id: int) -> Original:
         """The file of a document. Raises `NotFoundError` when it is gone or not the asker's to read."""

@@ -1,4 +1,4 @@
-"""Keys with which programs push documents: each for one source, kept as a hash, revocable."""
+"""Keys of programs, each for one thing: to push documents into a source, or to ask as a person. Kept as a hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlmodel import col, select
 
 from assistant.database.engine import Database
-from assistant.database.tables import ApiKeyRow, AuditRow
+from assistant.database.tables import ApiKeyRow, AuditRow, Person
 from assistant.domain import now
 from assistant.errors import InputError, NotFoundError
 
@@ -26,14 +26,25 @@ def _hash(secret: str) -> str:
 
 
 async def add(db: Database, name: str, source: str, by: str) -> tuple[str, str]:
-    """Make a key. Returns its id, and the key itself, which is kept nowhere."""
-    name = " ".join(name.split())
+    """Make a key that pushes documents into a source. Returns its id, and the key itself, which is kept nowhere."""
+    return await _add(db, ApiKeyRow(id="", name=name, scope="push", source=source, hash=""), by, source)
+
+
+async def add_to_ask(db: Database, name: str, person: Person, by: str) -> tuple[str, str]:
+    """Make a key that asks as this person, whom an admin has named for it. Returns its id, and the key itself."""
+    row = ApiKeyRow(id="", name=name, scope="ask", person_id=person.id, hash="")
+    return await _add(db, row, by, f"asks as {person.email}")
+
+
+async def _add(db: Database, row: ApiKeyRow, by: str, what: str) -> tuple[str, str]:
+    name = " ".join(row.name.split())
     if not 1 <= len(name) <= 80:
         raise InputError("The name of a key must have 1 to 80 characters.", "Name what it is for.")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     async with db.write() as session:
-        session.add(ApiKeyRow(id=key_id, name=name, source=source, hash=_hash(secret), created_by=by))
-        session.add(AuditRow(person=by, action="add key", subject=f"{key_id} {source}"))
+        row.id, row.name, row.hash, row.created_by = key_id, name, _hash(secret), by
+        session.add(row)
+        session.add(AuditRow(person=by, action="add key", subject=f"{key_id} {what}"))
     return key_id, f"{PREFIX}-{key_id}-{secret}"
 
 
@@ -54,8 +65,8 @@ async def revoke(db: Database, key_id: str, by: str) -> None:
             session.add(AuditRow(person=by, action="revoke key", subject=key_id))
 
 
-async def source_of(db: Database, key: str) -> str | None:
-    """The source that a key may write to; None for one that is unknown, wrong or revoked."""
+async def find(db: Database, key: str) -> ApiKeyRow | None:
+    """What a key is for; None for one that is unknown, wrong or revoked."""
     prefix, _, rest = key.partition("-")
     key_id, _, secret = rest.partition("-")
     if prefix != PREFIX or not key_id or len(key) > 200:
@@ -69,4 +80,4 @@ async def source_of(db: Database, key: str) -> str | None:
             if (fresh := await session.get(ApiKeyRow, key_id)) is not None:
                 fresh.used_at = now()
                 session.add(fresh)
-    return row.source
+    return row

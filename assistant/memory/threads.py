@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import (
+    ApiQuestionRow,
     CaseRow,
     FeedbackRow,
     Message,
@@ -27,7 +28,7 @@ from assistant.database.tables import (
     WorkRow,
 )
 from assistant.database.words import kept
-from assistant.domain import Answer, Asker, Attempt, Level, Receipt, now
+from assistant.domain import Answer, Asker, Attempt, Choice, Level, Receipt, now
 from assistant.errors import InputError, NotFoundError
 from assistant.memory.branches import path, versions
 from assistant.memory.search import finds
@@ -48,7 +49,7 @@ class PastTurn:
 
     `documents` are those whose passages the answer was given; `known` is false where no receipt tells. `asked_back`:
     the answer was a question. `named` are the documents that it named or cited, in this order; `looked_up` the tools
-    that found something for it, with their arguments.
+    that found something for it, with their arguments; `choices` what was offered where it was asked back.
     """
 
     question: str
@@ -60,6 +61,7 @@ class PastTurn:
     asked_back: bool = False
     named: tuple[int, ...] = ()
     looked_up: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,6 +278,7 @@ async def _erase(session: AsyncSession, thread_ids: Sequence[str]) -> None:
         await session.exec(sql_delete(FeedbackRow).where(col(FeedbackRow.message_id).in_(answers)))
         await session.exec(sql_delete(WorkRow).where(col(WorkRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(OwnerQuestion).where(col(OwnerQuestion.thread_id).in_(thread_ids)))
+        await session.exec(sql_delete(ApiQuestionRow).where(col(ApiQuestionRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(ReceiptRow).where(col(ReceiptRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(SummaryRow).where(col(SummaryRow.thread_id).in_(thread_ids)))
         await session.exec(sql_delete(Message).where(col(Message.thread_id).in_(thread_ids)))
@@ -292,8 +295,8 @@ async def open_turn(
     beside: str = "",
     answer_id: str = "",
     owner: str = "",
-) -> None:
-    """Store a question before anything else happens. Repeating it with the same ids changes nothing.
+) -> bool:
+    """Store a question before anything else happens. Repeating it with the same ids changes nothing. Whether it is new.
 
     Makes the thread when it is new; raises `NotFoundError` when it is somebody else's. A question `beside` another
     is a new version of it: what was there stays. With an `answer_id` the row that the answer grows in is made too.
@@ -301,7 +304,7 @@ async def open_turn(
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
 
-    async def work(session: AsyncSession) -> None:
+    async def work(session: AsyncSession) -> bool:
         new = await session.get(Thread, thread_id, with_for_update=True) is None
         if new:
             title = " ".join(text.split())[:TITLE_CHARS]
@@ -315,15 +318,17 @@ async def open_turn(
             text=text,
             words=kept(text),
         )
-        if await insert_new(session, question):
+        fresh = await insert_new(session, question)
+        if fresh:
             thread.updated_at, thread.leaf_id = now(), message_id
             session.add(thread)
         elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
         if answer_id:
             _begin(session, thread, message_id, answer_id, owner)
+        return fresh
 
-    await db.writing(work)
+    return await db.writing(work)
 
 
 def _begin(session: AsyncSession, thread: Thread, question_id: str, answer_id: str, owner: str) -> None:
@@ -522,7 +527,7 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
     given = {r.id: _documents(r) for r in kept_receipts}
     named = {r.id: _named(r) for r in kept_receipts}
     looked_up = {r.id: _looked_up(r) for r in kept_receipts}
-    asked_back = {r.id for r in kept_receipts if r.level == Level.ASKED}
+    asked_back = {r.id: _choices(r) for r in kept_receipts if r.level == Level.ASKED}
     first = select(Message.id, func.substr(Message.text, 1, EARLY_CHARS)).where(col(Message.id).in_(early))
     early_texts = dict((await session.exec(first)).all()) if early else {}
     covers = select(SummaryRow).where(col(SummaryRow.id).in_(early)).order_by(col(SummaryRow.turns).desc()).limit(1)
@@ -541,6 +546,7 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
                 answer is not None and answer.id in asked_back,
                 named.get(answer.id, ()) if answer else (),
                 looked_up.get(answer.id, ()) if answer else (),
+                asked_back.get(answer.id, ()) if answer else (),
             )
         )
     return Past(found, [(q, early_texts[q]) for q in early], summary)
@@ -549,6 +555,10 @@ async def past(session: AsyncSession, asker: Asker, thread_id: str, turns: int, 
 def _documents(row: ReceiptRow) -> frozenset[int]:
     passages = (int(p["document_id"]) for p in row.body.get("passages", []))
     return frozenset(passages) | {int(d) for t in row.body.get("tools", []) for d in t.get("documents", [])}
+
+
+def _choices(row: ReceiptRow) -> tuple[Choice, ...]:
+    return tuple(Choice.model_validate(c) for c in row.body.get("choices", []))
 
 
 def _named(row: ReceiptRow) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ from assistant.database.tables import ReceiptRow, StepFigure
 from assistant.domain import now
 
 EVERY_S = 300.0
+# Beside its steps: from the question to the first word, and to the end.
+FIRST_WORD, WHOLE = "first_word", "answer"
 # The newest receipts of these days, and no more than so many.
 DAYS = 7
 RECEIPTS = 2_000
@@ -23,9 +25,9 @@ RECEIPTS = 2_000
 
 async def measure(db: Database) -> int:
     """Measure anew, in place of what was measured before. Returns how many receipts it looked at."""
-    steps: Any = col(ReceiptRow.body)["steps"]
+    body: Any = col(ReceiptRow.body)
     newest = (
-        select(steps)
+        select(body["steps"], body["ms_first"], body["ms"])
         .where(col(ReceiptRow.created_at) > now() - timedelta(days=DAYS))
         .order_by(col(ReceiptRow.created_at).desc())
         .limit(RECEIPTS)
@@ -39,11 +41,14 @@ async def measure(db: Database) -> int:
     return len(found)
 
 
-def _figures(receipts: Iterable[list[dict[str, Any]] | None]) -> list[StepFigure]:
+def _figures(receipts: Iterable[tuple[list[dict[str, Any]] | None, float | None, float | None]]) -> list[StepFigure]:
     taken: dict[str, list[float]] = defaultdict(list)
-    for steps in receipts:
+    for steps, first, whole in receipts:
         for step in steps or []:
             taken[step["name"]].append(float(step["ms"]))
+        for name, ms in ((FIRST_WORD, first), (WHOLE, whole)):
+            if ms is not None:
+                taken[name].append(float(ms))
     return [
         StepFigure(name=name, count=len(ms), p50=percentile(ms, 50), p95=percentile(ms, 95))
         for name, ms in taken.items()

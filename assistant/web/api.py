@@ -1,4 +1,7 @@
-"""What programs call. `/v1/documents/{id}` pushes, shows and removes documents of the source that a key is for."""
+"""What programs call with a key.
+
+`/v1/documents/{id}` pushes, shows and removes documents of the source that the key is for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from sqlmodel import select
 
-from assistant.database.tables import DocumentRow
+from assistant.database.tables import ApiKeyRow, DocumentRow
 from assistant.errors import FullError, InputError, NotFoundError, ParseError
 from assistant.index import access, schedule
 from assistant.index.page import moment
@@ -29,14 +32,21 @@ _FACTS = ("title", "owner", "groups", "valid_until")
 _CHARS = 300
 
 
-async def _source(request: Request) -> Source:
-    """The source that the request's key is for, or 401."""
+async def caller(request: Request, scope: str) -> ApiKeyRow:
+    """The request's key: 401 without one that counts, 403 for one that is for something else."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    name = await keys.source_of(house.parts().db, key.strip()) if scheme.lower() == "bearer" else None
-    if name is None:
+    row = await keys.find(house.parts().db, key.strip()) if scheme.lower() == "bearer" else None
+    if row is None:
         raise HTTPException(
             401, "Send a key that counts: Authorization: Bearer pk-…", headers={"WWW-Authenticate": "Bearer"}
         )
+    if row.scope != scope:
+        raise HTTPException(403, f"This key is not one to {scope}.")
+    return row
+
+
+async def _source(request: Request) -> Source:
+    name = (await caller(request, "push")).source
     found = next((s for s in house.parts().settings.sources if s.name == name and s.kind == "push"), None)
     if found is None:
         raise HTTPException(403, f"The source {name} takes no documents any more.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from assistant.database.engine import Database
 from assistant.domain import NANO, Receipt, ToolUse, Verdict
+from assistant.ops import latency
+from assistant.settings import StepBudgets
 from assistant.texts import say
 
 SHOWN_CHARS = 160
@@ -29,6 +33,38 @@ def day(language: str, moment: datetime) -> str:
 def money(language: str, nano: int) -> str:
     dollars = nano / NANO
     return f"${figure(language, dollars, 4 if dollars < 1 else 2)}"
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What 95 of 100 answers take at most, where that is known, and what they should; milliseconds."""
+
+    first: float | None
+    whole: float | None
+    first_budget: int
+    whole_budget: int
+
+
+async def usual(db: Database, budgets: StepBudgets) -> Usual:
+    """As it was measured last."""
+    found = await latency.figures(db)
+    first, whole = (found[n].p95 if n in found else None for n in (latency.FIRST_WORD, latency.WHOLE))
+    return Usual(first, whole, budgets.first_word, budgets.answer)
+
+
+def _how_fast(receipt: Receipt, language: str, usual: Usual) -> str:
+    parts = []
+    if receipt.ms_first is not None:
+        parts.append(say(language, "web.first_word", ms=duration(language, receipt.ms_first)))
+    late = receipt.ms > usual.whole_budget or (receipt.ms_first or 0) > usual.first_budget
+    parts.append(say(language, "web.slower" if late else "web.fast_enough"))
+    for key, p95, budget in (
+        ("web.usual_first", usual.first, usual.first_budget),
+        ("web.usual_whole", usual.whole, usual.whole_budget),
+    ):
+        if p95 is not None:
+            parts.append(say(language, key, p95=duration(language, p95), budget=duration(language, budget)))
+    return "; ".join(parts)
 
 
 def _step_ms(receipt: Receipt, *names: str) -> float:
@@ -89,7 +125,7 @@ def _checked(receipt: Receipt, language: str) -> str:
     return say(language, "web.checked_row", good=good, bad=bad)
 
 
-def rows(receipt: Receipt, language: str, activated: datetime | None) -> list[list[str]]:
+def rows(receipt: Receipt, language: str, activated: datetime | None, usual: Usual) -> list[list[str]]:
     """The fold's rows: what it is, what it was, and its figure if it has one."""
     searched = receipt.searched if len(receipt.searched) <= SHOWN_CHARS else receipt.searched[:SHOWN_CHARS] + "…"
     if receipt.fused_with:
@@ -119,5 +155,6 @@ def rows(receipt: Receipt, language: str, activated: datetime | None) -> list[li
         [say(language, "web.row_model"), _model(receipt, language), duration(language, wrote) if wrote else ""],
         [say(language, "web.row_prompt"), prompts, ""],
         [say(language, "web.row_checked"), _checked(receipt, language), duration(language, checked) if checked else ""],
+        [say(language, "web.row_speed"), _how_fast(receipt, language, usual), duration(language, receipt.ms)],
         [say(language, "web.row_cost"), cost, money(language, receipt.cost_nano)],
     ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from assistant.index import table_rows
+
 _END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+_ROW = re.compile(r"^[^\n]* \| [^\n]*$", re.MULTILINE)
 _STRONG = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
 # A line that goes on in lower case was broken by the page, not by its author.
 _BROKEN_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=[a-zäöüß(])")
@@ -37,7 +40,7 @@ def carrying(passage: str, claims: list[str]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     wanted = [words for c in claims if (words := _words(c))]
     for start, end in _sentences(passage):
-        words = _words(passage[start:end])
+        words = _said(passage[start:end])
         if not words or not any(_shared(words, claim) >= ENOUGH for claim in wanted):
             continue
         if spans and not passage[spans[-1][1] : start].strip():
@@ -47,12 +50,32 @@ def carrying(passage: str, claims: list[str]) -> list[tuple[int, int]]:
     return spans
 
 
+def _said(sentence: str) -> set[str]:
+    """The words that a sentence says; of a row only those of its cells, for the rows of a table share their columns."""
+    if not table_rows.is_line_of_table(sentence):
+        return _words(sentence)
+    return _words(" ".join(c.value for c in table_rows.cells(sentence)))
+
+
 def _sentences(text: str) -> list[tuple[int, int]]:
-    out, at = [], 0
-    for gap in _END.finditer(text):
+    # A row of a table is a sentence of its own.
+    out: list[tuple[int, int]] = []
+    at = 0
+    for row in [*_ROW.finditer(text), None]:
+        until = row.start() if row else len(text)
+        out += _of_prose(text, at, until)
+        if row:
+            out.append(row.span())
+            at = row.end()
+    return [(start, end) for start, end in out if text[start:end].strip()]
+
+
+def _of_prose(text: str, at: int, until: int) -> list[tuple[int, int]]:
+    out = []
+    for gap in _END.finditer(text, at, until):
         out.append((at, gap.start()))
         at = gap.end()
-    return [(start, end) for start, end in [*out, (at, len(text))] if text[start:end].strip()]
+    return [*out, (at, until)]
 
 
 def flowing(text: str) -> str:

@@ -108,7 +108,8 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         said = say(language, f"web.work_{waits.state}", share=share)
         view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
     view["line"] = in_words.line(stored, language)
-    view["receipt"] = in_words.rows(stored, language, await _activated(stored.release))
+    usual = await in_words.usual(house.parts().db, house.parts().settings.chat.budgets)
+    view["receipt"] = in_words.rows(stored, language, await _activated(stored.release), usual)
     if asker.is_admin:
         view["whole"] = f"/admin/receipts/{answer_id}"
     if stored.decision.level is Level.DECLINED:

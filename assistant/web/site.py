@@ -32,7 +32,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit import server
     from chainlit.utils import mount_chainlit
 
-    from assistant.web import api, metrics, ratings, sockets
+    from assistant.web import api, metrics, questions_api, ratings, sockets
     from assistant.web.admin import index_routes, receipts
     from assistant.web.admin import routes as admin
     from assistant.web.me import projects, questions
@@ -43,6 +43,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(ratings.router)
     app.include_router(reading.router)
     app.include_router(api.router)
+    app.include_router(questions_api.router)
     app.include_router(metrics.router)
     app.include_router(admin.router)
     app.include_router(index_routes.router)

@@ -23,12 +23,15 @@ class Gate(StrEnum):
 CHAT = "/chat"
 SOCKET = "/ws/socket.io"
 DOCUMENTS = "/v1/documents/{id_:path}"
+QUESTIONS = "/v1/questions"
 
 # Ours, for programs: no session counts there.
 API: dict[tuple[str, str], Gate] = {
     ("PUT", DOCUMENTS): Gate.KEY,
     ("GET", DOCUMENTS): Gate.KEY,
     ("DELETE", DOCUMENTS): Gate.KEY,
+    ("POST", QUESTIONS): Gate.KEY,
+    ("GET", QUESTIONS + "/{id_}"): Gate.KEY,
 }
 
 # Figures for Prometheus: this machine alone, or a key.

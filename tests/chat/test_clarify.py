@@ -84,8 +84,17 @@ async def test_a_small_model_says_whether_it_matters_and_the_rule_stands_where_i
     assert "clarify" in {a.feature for a in answer.receipt.attempts}
 
 
-def passage(title: str) -> Passage:
-    return Passage(id=title, document_id=1, document="a", title=title, text="", place=Place(), access=1, text_hash="")
+def passage(title: str, document: str = "a", text: str = "", number: int = 0) -> Passage:
+    return Passage(
+        id=f"{title}{document}",
+        document_id=number or sum(map(ord, title)),
+        document=document,
+        title=title,
+        text=text,
+        place=Place(),
+        access=1,
+        text_hash="",
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,4 +119,64 @@ def passage(title: str) -> Passage:
 def test_only_two_to_four_things_of_one_sort_that_fit_alike_are_asked_about(
     question: str, fits: dict[str, float], expected: int
 ) -> None:
-    assert len(clarify.things(question, [], [passage(t) for t in fits], fits)) == expected
+    fit = {f"{t}a": value for t, value in fits.items()}
+    assert len(clarify.things(question, [], [passage(t) for t in fits], fit)) == expected
+
+
+CLASH = {
+    "support/handling.md": "# Checklist\n\nBefore a return is booked the serial number of the logger is read aloud.\n",
+    "finance-open/audit.md": "# Checklist\n\nBefore a return is booked the tax consultant signs the form twice.\n",
+    "canteen.md": OFFICES["canteen.md"],
+}
+
+
+async def test_documents_of_the_same_title_are_told_apart_by_their_folders_and_a_click_searches_that_one(
+    office: Office,
+) -> None:
+    await office.index.sync(CLASH)
+    services, thread = office.services(), str(uuid4())
+    asked, _ = await office.ask(services, "What is done before a return is booked?", thread=thread)
+    assert {c.label for c in asked.choices} == {"Checklist (support / handling)", "Checklist (finance open / audit)"}
+    audit = next(c for c in asked.choices if "audit" in c.label)
+    answer, _ = await office.ask(services, audit.question, thread=thread)
+    assert {p.document for p in answer.receipt.passages} == {"finance-open/audit.md"}
+    assert "tax consultant" in answer.text
+    assert answer.receipt.filtered == audit.label
+    # Only the very choice narrows, and only while it stands last in the talk.
+    for question in ("What is done before a return is booked, in finance?", audit.question):
+        other, _ = await office.ask(services, question, thread=thread)
+        assert len({p.document for p in other.receipt.passages}) > 1
+
+
+async def test_a_choice_gives_nobody_more_than_they_may_read(office: Office) -> None:
+    await office.index.sync(CLASH)
+    services, thread = office.services(), str(uuid4())
+    asked, _ = await office.ask(services, "What is done before a return is booked?", thread=thread)
+    support = next(c for c in asked.choices if "support" in c.label)
+    office.index.restrict(finance=["finance"], support=["finance"])
+    await office.index.sync()
+    answer, _ = await office.ask(services, support.question, thread=thread)
+    assert "support/handling.md" not in {p.document for p in answer.receipt.passages}
+    assert "serial number" not in answer.text
+
+
+def test_versions_copies_and_what_was_said_make_documents_of_one_title_clear() -> None:
+    one, two = passage("FAQ", "it/faq.md", "laptops phones", 1), passage("FAQ", "people/faq.md", "holiday leave", 2)
+    fit = {one.id: 1.0, two.id: 1.0}
+    ask = "What does the FAQ say?"
+    assert [m.label for m in clarify.things(ask, [], [one, two], fit)] == ["FAQ (it)", "FAQ (people)"]
+    assert clarify.things(ask, [], [one, two], fit, {two.id}) == []
+    assert clarify.things(ask, ["in the people team"], [one, two], fit) == []
+    copy = two.model_copy(update={"text": one.text})
+    assert clarify.things(ask, [], [one, copy], fit) == []
+    same_path = two.model_copy(update={"document": "it/faq.txt"})
+    assert clarify.things(ask, [], [one, same_path], fit) == []
+
+
+def test_a_long_title_is_cut_so_that_what_tells_it_apart_is_read() -> None:
+    long = "Guide of the company for everybody who has anything to do with what happens every day in the office of "
+    titles = [long + place for place in ("Leeds", "Bremen")]
+    found = clarify.things("What does the guide of the company for the office say?", [],
+                           [passage(t, text=t[-6:]) for t in titles], {f"{t}a": 1.0 for t in titles})  # fmt: skip
+    assert [m.label[-6:].strip() for m in found] == ["Leeds", "Bremen"]
+    assert all(m.label.startswith("…") and len(m.label) <= clarify.LABEL_CHARS for m in found)

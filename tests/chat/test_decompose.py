@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from assistant.chat.decompose import parts
+from assistant.chat.decompose import hinted, parts
+from tests.chat.conftest import Provider
 from tests.chat.test_engine import Office, db, in_process, index, migrated_file, office
 
 __all__ = ["db", "in_process", "index", "migrated_file", "office"]
@@ -51,3 +54,65 @@ async def test_both_documents_are_among_the_evidence(office: Office) -> None:
     answer, _ = await office.ask(office.services(), asked)
     assert [p.document for p in answer.receipt.passages][:2] in (["leave.md", "laptops.md"], ["laptops.md", "leave.md"])
     assert any("2 parts searched apart" in s.note for s in answer.receipt.steps)
+
+
+ASKED = "Do I get a new laptop before my unused vacation days lapse, or later than that?"
+SPLIT = '{"questions": ["When is a laptop replaced?", "When do unused vacation days lapse?"]}'
+
+
+def replying(provider: Provider, verdict: str) -> None:
+    def obey(messages: list[dict[str, Any]]) -> str:
+        split = "You split a question" in str(messages[0])
+        return verdict if split else "A laptop is replaced after four years [1]."
+
+    provider.obey = obey
+
+
+@pytest.mark.parametrize(
+    ("verdict", "count"),
+    [
+        (SPLIT, 2),
+        ('{"questions": []}', 1),
+        ('{"questions": ["When is a laptop replaced?"]}', 1),
+        ('{"questions": ["When is a laptop replaced?", "when is a laptop replaced"]}', 1),
+        ('{"questions": "When?"}', 1),
+        ("I cannot split this.", 1),
+    ],
+)
+async def test_a_strong_model_splits_what_needs_several_documents_and_the_whole_stands_where_it_does_not(
+    office: Office, provider: Provider, verdict: str, count: int
+) -> None:
+    replying(provider, verdict)
+    answer, _ = await office.ask(office.services(provider.settings("ok", tier="strong")), ASKED)
+    (step,) = [s for s in answer.receipt.steps if s.name == "decompose"]
+    assert step.note.startswith(f"{count} parts")
+    assert ("2 parts searched apart" in str(answer.receipt.steps)) is (count == 2)
+    if count == 2:
+        assert {p.document for p in answer.receipt.passages[:3]} >= {"leave.md", "laptops.md"}
+    assert "decompose" in [p.name for p in answer.receipt.prompts]
+    assert {a.tier for a in answer.receipt.attempts if a.feature == "decompose"} == {"strong"}
+
+
+@pytest.mark.parametrize(
+    "why", ["a short question", "no strong model", "split by rule", "switched off", "no money left"]
+)
+async def test_no_model_is_asked_where_it_could_not_help(office: Office, provider: Provider, why: str) -> None:
+    replying(provider, SPLIT)
+    asked = {"a short question": "How many vacation days?", "split by rule": "Compare vacation days with laptops."}
+    tier = "small" if why == "no strong model" else "strong"
+    more: dict[str, Any] = {}
+    if why == "switched off":
+        more = {"steps": office.settings.chat.steps.model_copy(update={"decompose_by_model": False})}
+    if why == "no money left":
+        more = {"dollars_per_person_day": 0.0}
+    services = office.services(provider.settings("ok", tier=tier), **more)
+    answer, _ = await office.ask(services, asked.get(why, ASKED))
+    assert "decompose" not in {a.feature for a in answer.receipt.attempts}
+    assert "decompose" not in {s.name for s in answer.receipt.steps}
+
+
+def test_only_questions_that_bring_things_together_are_worth_a_model() -> None:
+    assert hinted(ASKED)
+    assert hinted("Ist das Hotel in London teurer als die Grenze für Praktikanten in Bremen?")
+    for plain in ("How many vacation days do I have?", "Who signs for laptops and phones?", "", "and or both than"):
+        assert not hinted(plain), plain

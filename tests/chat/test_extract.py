@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from assistant.chat import evidence, extract
+from assistant.chat import evidence, extract, verify
 from assistant.chat.cite import CitationFilter
-from assistant.domain import Passage, Place
+from assistant.domain import Passage, Place, Verdict
+from assistant.web.marks import carrying, claims_citing
 
 
 def passage(text: str, title: str = "Leave policy") -> Passage:
@@ -53,3 +54,35 @@ async def test_questions_and_code_are_not_quoted_as_answers() -> None:
 
 async def test_with_nothing_to_quote_it_says_so() -> None:
     assert await extract.quote(prompt("anything?", passage("Why?"))) == "Our documents do not say."
+
+
+TABLE = (
+    "Hotels are booked by the office.\nCity | Limit per night | Breakfast\n"
+    "City: London | Limit per night: 175 £. Ask first. | Breakfast: not included\n"
+    "City: Berlin | Limit per night: 140 € | Breakfast: included\nAll limits are for one person."
+)
+
+
+async def test_a_row_of_a_table_is_quoted_whole_as_a_line_and_set_apart_from_its_neighbours() -> None:
+    answer = await extract.quote(prompt("What is the limit per night in London?", passage(TABLE, "Travel")))
+    assert "> **City: London — Limit per night: 175 £. Ask first. — Breakfast: not included** · City: Berlin" in answer
+    assert "|" not in answer
+
+
+async def test_a_quoted_row_is_found_to_stand_in_its_source_and_is_marked_there() -> None:
+    told = passage(TABLE, "Travel")
+    answer = await extract.quote(prompt("What is the limit per night in London?", told))
+    checks = verify.check(answer, {1: told}, "en")
+    assert {c.verdict for c in checks} == {Verdict.SUPPORTED}
+    claims = claims_citing(answer, 1, [(c.start, c.end, c.citations) for c in checks])
+    marked = [TABLE[a:b] for a, b in carrying(TABLE, claims)]
+    assert any("London" in m for m in marked)
+    assert not any("Berlin" in m or "All limits" in m for m in marked)
+
+
+async def test_the_names_of_columns_are_no_answer_and_prose_beside_a_table_is_quoted_without_it() -> None:
+    answer = await extract.quote(prompt("city, limit per night, breakfast", passage(TABLE, "Travel")))
+    assert "City — Limit" not in answer
+    answer = await extract.quote(prompt("Who books hotels?", passage(TABLE, "Travel")))
+    assert answer.split("\n\n")[1] == "> **Hotels are booked by the office.** [1]"
+    assert "|" not in answer

@@ -236,3 +236,19 @@ async def test_a_question_is_answered_again_from_what_was_before_it(office: Offi
     assert opened.messages[0].text == "When is a laptop replaced?"
     assert opened.versions[answers[1]] == answers[1:3]
     await running.close()
+
+
+async def test_a_program_that_asks_for_a_person_has_nothing_remembered_and_is_told_no_note(
+    office: Office, provider: Provider
+) -> None:
+    services = office.services(provider.settings("ok"))
+    await recall.remember(office.index.db, office.ada, "My salary is 5,000.")
+    program = office.ada.model_copy(update={"program": True})
+    answer, _ = await office.ask(services, "How many vacation days has every employee?", who=program)
+    assert not answer.abstained
+    assert "5,000" not in str(provider.requests[-1]["messages"])
+    await office.ask(services, "Remember: my bank account is 12.", who=program)
+    notes = await office.index.db.reading(lambda session: recall.notes(session, office.ada))
+    assert [n.text for n in notes] == ["My salary is 5,000."]
+    await office.ask(services, "How many vacation days has every employee?")
+    assert "5,000" in str(provider.requests[-1]["messages"])

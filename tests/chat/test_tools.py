@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from assistant.chat import differences, lookups, since, tools
 from assistant.chat.tools import Chosen, Desk
-from assistant.domain import Passage, Place, ToolUse
+from assistant.database.tables import ReleaseRow
+from assistant.domain import Passage, Place, ToolUse, Verdict
 from assistant.memory import people, threads
 from assistant.settings import Deployment, ModelSettings, Settings
 from tests.chat.conftest import Provider
@@ -151,6 +153,76 @@ async def test_what_changed_since_a_day_is_listed(house: Office) -> None:
     assert "[Travel policy 2026](/documents/" in text
     assert use.outcome == "ok"
     assert "No document" in (await used(house, "What changed since today?"))[0] or use.documents
+
+
+async def backdate(house: Office, days: int) -> None:
+    """Let every release have gone live so many days earlier."""
+    async with house.index.db.write() as session:
+        for row in (await session.exec(select(ReleaseRow))).all():
+            if row.activated_at is not None:
+                row.activated_at -= timedelta(days=days)
+                session.add(row)
+
+
+NEWS = {
+    "laptops.md": "# Laptop policy\n\nLaptops are replaced after three years. Mara Lindt signs off every laptop.\n",
+    "parking.md": "# Parking\n\nThe gate closes at ten.\n",
+    "travel-2023.md": None,
+}
+
+
+async def test_what_became_of_the_documents_since_a_day_is_told_and_what_they_said_before(house: Office) -> None:
+    await backdate(house, 7)
+    await house.index.sync({**NEWS, "finance/secret.md": "# Bonus\n\nThe bonus is nine percent.\n"})
+    answer, _ = await house.ask(house.services(), "What changed since yesterday?")
+    changed, rest = answer.text.split("**New here**")
+    added, removed = rest.split("**No longer here**")
+    assert "[Laptop policy](/documents/" in changed
+    assert (
+        "Laptops are replaced after three years. [1]  \n    before: Laptops are replaced after four years." in changed
+    )
+    assert "[Parking](/documents/" in added
+    assert removed.strip() == "- Travel policy 2023"
+    assert [c.document for c in answer.citations] == ["laptops.md"]
+    (citation,) = answer.citations
+    shown = await house.index.knowledge.passage(house.ada, citation.passage, answer.receipt.release)
+    assert shown.passage.text == citation.quote
+    assert not any(c.verdict is Verdict.UNSUPPORTED for c in answer.receipt.verification)
+    # What did not change is not listed, whatever its date says.
+    assert "Travel policy 2026" not in answer.text
+    assert "Bonus" not in answer.text
+    finance, _ = await house.ask(house.services(), "What changed since yesterday?", house.fin)
+    assert "[Bonus](/documents/" in finance.text
+
+
+async def test_neither_the_former_words_nor_the_name_of_what_a_person_may_not_read_is_told(house: Office) -> None:
+    house.index.restrict(finance=["finance"], closed=["finance"])
+    await house.index.sync(
+        {"closed/plan.md": "# Plan\n\nWe sell the hall in May.\n", "closed/old.md": "# Old plan\n\nWe keep the hall.\n"}
+    )
+    await backdate(house, 7)
+    await house.index.sync({"closed/plan.md": "# Plan\n\nWe sell the hall in June.\n", "closed/old.md": None})
+    mine, _ = await house.ask(house.services(), "What changed since yesterday?")
+    theirs, _ = await house.ask(house.services(), "What changed since yesterday?", house.fin)
+    assert "in June. [1]  \n    before: We sell the hall in May." in theirs.text
+    assert "Old plan" in theirs.text
+    assert "hall" not in mine.text
+    assert "lan" not in mine.text.replace("language", "")
+    # Opened to all, what it said while it was closed stays closed.
+    house.index.restrict(finance=["finance"])
+    await house.index.sync()
+    opened, _ = await house.ask(house.services(), "What changed since yesterday?")
+    assert "in May" not in opened.text
+    assert "Old plan" not in opened.text
+
+
+async def test_where_no_release_reaches_back_the_documents_own_dates_are_told_too(house: Office) -> None:
+    await house.index.sync({"parking.md": NEWS["parking.md"]})
+    text, _ = await used(house, "What changed since 2020-01-01?")
+    added, dated = text.split("**Dated since then**")
+    assert "[Parking]" in added
+    assert "[Laptop policy]" in dated
+    assert "[Parking]" not in dated
 
 
 async def test_what_a_rule_does_not_find_is_searched_and_lookups_can_be_switched_off(house: Office) -> None:

@@ -78,7 +78,7 @@ def test_the_receipt_is_a_fold_in_words(asker: Person) -> None:
     asker.ask(LEAVE)
     asker.page.locator("details.receipt summary").click()
     rows = asker.page.locator("details.receipt .rows").inner_text()
-    for word in ("Searched for", "Knowledge", "Model", "Prompt", "Checked", "Cost"):
+    for word in ("Searched for", "Knowledge", "Model", "Prompt", "Checked", "How fast", "Cost"):
         assert word in rows
 
 

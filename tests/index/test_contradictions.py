@@ -62,6 +62,12 @@ def test_sentences_of_the_same_words_with_another_figure_contradict(
         ("# Working more than 40 hours in one week", "Working more than 32 hours in one week is fine."),
         ("Owner: Ada Lund, General Counsel | Date: 2026-10-16", "Owner: Ada Lund, General Counsel | Date: 2025-10-01"),
         ("Last reviewed by the people team on 3 May 2026.", "Last reviewed by the people team on 5 May 2026."),
+        ("4. Ask the user to reach a goal with the prototype.", "1. Ask the user to reach a goal with the prototype."),
+        ("Place: London | Limit: 175 £", "Place: Leeds | Limit: 140 £"),
+        ("Place: London | Limit: 175 £", "Place: London | Nights: 3"),
+        ("Place: London | Limit: 175 £", "Place: London | Limit: 175 £"),
+        ("Step: 1 | Time: 3 days", "Step: 1 | Time: 4 days"),
+        ("Room: Elbe | Date: 2026-10-16", "Room: Elbe | Date: 2026-10-17"),
         ("", "The meeting room has 45 chairs."),
     ],
 )
@@ -91,3 +97,33 @@ def test_short_sentences_are_on_the_same_thing_when_their_titles_are() -> None:
     one, other = "You have 30 days of holiday.", "You have 28 days of holiday."
     assert among([passage(1, "Holiday rules for employees", one), passage(2, "Rules on holiday: employees", other)])
     assert not among([passage(1, "Contract with Alder", one), passage(2, "Minutes", other)])
+
+
+LIMITS, OLD_LIMITS = "Place: London | Limit: 175 £", "Where: London | Max. per night incl. breakfast: 140 £"
+
+
+def test_cells_of_one_row_and_column_contradict_whatever_a_lone_column_is_called() -> None:
+    new, old = passage(1, "Travel and Expenses Policy 2026", LIMITS), passage(2, "Travel Policy (2023)", OLD_LIMITS)
+    (found,) = among([new, old])
+    assert found.where.says == ("175 gbp", "140 gbp")
+    assert LIMITS[slice(*found.where.one)] == LIMITS
+    # Of another matter, in another currency, beside other columns.
+    assert not among([new, passage(2, "Office plants", OLD_LIMITS)])
+    assert not among([new, passage(2, "Travel Policy (2023)", OLD_LIMITS.replace("£", "€"))])
+    assert not among([new, passage(2, "Travel Policy (2023)", f"{OLD_LIMITS} | Deposit: 20 £")])
+
+
+def test_prices_of_one_article_contradict_column_by_column_and_what_is_named_by_a_code_needs_no_title() -> None:
+    one = passage(1, "price list 2025", "SKU: FL3-STD | Product: Logger | List EUR: 122 | List GBP: 106")
+    other = passage(2, "Offers", "SKU: FL3-STD | Product: Logger | List EUR: 129 | List GBP: 106 | Lead time weeks: 3")
+    (found,) = among([one, other])
+    assert found.where.says == ("122 eur", "129 eur")
+    apart = other.text.replace("FL3-STD", "FL3-RH")
+    assert not among([one, passage(2, "Offers", apart)])
+
+
+def test_a_row_and_a_sentence_of_the_same_words_contradict() -> None:
+    row = passage(1, "Data retention schedule", "Record: Cloud access logs | Kept for: 13 months | System: log store")
+    said = passage(2, "Architecture of the cloud", "Access logs are kept for 24 months")
+    (found,) = among([row, said])
+    assert found.where.says == ("13 month", "24 month")

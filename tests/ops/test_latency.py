@@ -20,11 +20,13 @@ async def test_each_step_is_measured_over_the_receipts_of_the_last_days(db: Data
     async with db.write() as session:
         row = await session.get(ReceiptRow, answers[0].id)
         assert row is not None
-        row.body = {**row.body, "steps": [{"name": "retrieve", "ms": 900.0}]}
+        row.body = {**row.body, "steps": [{"name": "retrieve", "ms": 900.0}], "ms_first": 700, "ms": 9_000}
         session.add(row)
     assert await latency.measure(db) == 3
     found = await latency.figures(db)
     assert (found["retrieve"].count, found["retrieve"].p50, found["retrieve"].p95) == (3, 12.5, 900.0)
+    assert (found["first_word"].count, found["first_word"].p95) == (3, 700)
+    assert (found["answer"].count, found["answer"].p95) == (3, 9_000)
     assert (found["guard"].count, found["guard"].p95) == (2, 1.0)
     async with db.write() as session:
         await session.exec(update(ReceiptRow).values(created_at=now() - timedelta(days=latency.DAYS + 1)))

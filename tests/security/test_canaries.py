@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from assistant.chat.turns import Turns
-from assistant.database.tables import OutboxRow, ReceiptRow, UsageRow
+from assistant.database.engine import Database
+from assistant.database.tables import NoteRow, OutboxRow, ReceiptRow, UsageRow
 from assistant.masking import mask_logs
 from assistant.memory import feedback
 from assistant.ops import outbox
@@ -116,3 +118,43 @@ async def test_a_model_that_recites_its_instructions_shows_none_of_them(office: 
     provider.obey = lambda messages: str(messages[0]["content"])
     answer, _ = await office.ask(office.services(provider.settings("ok")), "How many vacation days?")
     assert answer.text.startswith("The answer only repeated")
+
+
+async def test_no_words_of_a_document_or_a_question_are_in_a_log_even_at_its_most_talkative(
+    office: Office, provider: Provider, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with LITELLM_LOG=DEBUG, OPENAI_LOG=debug and a root logger at DEBUG."""
+    loud = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai", "openai._base_client", "httpcore", "aiosqlite")
+    before = {name: logging.getLogger(name).level for name in loud}
+    for name in loud:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    monkeypatch.setattr("litellm.suppress_debug_info", False)
+    try:
+        await office.index.sync({"heron.md": "# Herons\n\nThe canaryword heron nests in tree number eleven.\n"})
+        services = office.services(provider.settings("500", "401", "400", "cut", "ok"))
+        answer, _ = await office.ask(services, "In which tree nests the heron, askedcanary?")
+        assert "canaryword" in str(provider.requests)
+        assert not answer.abstained
+        # SQLAlchemy decides once, for each of its engines, whether it says every statement with its values.
+        database = Database(office.index.db.url)
+        try:
+            async with database.write() as session:
+                session.add(NoteRow(person_id=office.ada.person_id, text="the heron is mine"))
+
+            async def broken() -> None:
+                async with database.write() as session:
+                    session.add(NoteRow(person_id="nobody", text="the heron is nobody's"))
+
+            with pytest.raises(IntegrityError) as error:
+                await broken()
+            logging.getLogger("assistant").error("it failed", exc_info=error.value)
+        finally:
+            await database.close()
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+    for name in loud[:4]:
+        assert before[name] >= logging.INFO, "its libraries set no level of their own"
+    said = logged.getvalue()
+    assert "heron" not in said.lower()
+    assert "askedcanary" not in said

@@ -38,6 +38,8 @@ async def test_a_receipt_speaks_an_employees_words(chat: Chat, ada: httpx.AsyncC
         "$0.0011",
     ]
     rows = {name: (value, figure) for name, value, figure in view["receipt"]}
+    assert rows["How fast"][0].startswith("within what is allowed")
+    assert rows["How fast"][1] == "1.4 s"
     assert rows["Searched for"] == ("carry unused vacation days into next year", "38 ms")
     assert rows["Model"] == ("built-in, quotes the documents", "1.2 s")
     assert rows["Cost"] == ("1,930 tokens in, 96 out", "$0.0011")

@@ -9,7 +9,7 @@ import pytest
 from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, Verdict, now
 from assistant.texts import section
 from assistant.web.citations import linked
-from assistant.web.in_words import day, duration, figure, money
+from assistant.web.in_words import Usual, day, duration, figure, money, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
 from assistant.web.today import nearest_today, text_today
@@ -131,3 +131,25 @@ def test_every_word_is_there_in_both_languages(name: str) -> None:
     for key, text in english.items():
         fields = {part.split("}")[0] for part in text.split("{")[1:]}
         assert fields == {part.split("}")[0] for part in german[key].split("{")[1:]}, key
+
+
+@pytest.mark.parametrize(
+    ("first", "whole", "usual", "said"),
+    [
+        (320, 1_400, Usual(None, None, 2_000, 20_000), "first words after 320 ms; within what is allowed"),
+        (None, 1_400, Usual(None, None, 2_000, 20_000), "within what is allowed"),
+        (2_500, 3_000, Usual(None, None, 2_000, 20_000), "first words after 2.5 s; slower than it should be"),
+        (320, 25_000, Usual(900, 30_000, 2_000, 20_000),
+         "first words after 320 ms; slower than it should be; 95 of 100 begin within 900 ms (allowed: 2.0 s); "
+         "95 of 100 are whole within 30.0 s (allowed: 20.0 s)"),
+    ],
+)  # fmt: skip
+def test_how_fast_an_answer_was_stands_beside_what_is_usual_and_what_is_allowed(
+    first: int | None, whole: int, usual: Usual, said: str
+) -> None:
+    receipt = Receipt(
+        id="a", thread="t", asked="q", searched="q", decision=Decision(level=Level.ANSWERED), ms_first=first, ms=whole,
+        created_at=now(),
+    )  # fmt: skip
+    (row,) = (r for r in rows(receipt, "en", None, usual) if r[0] == "How fast")
+    assert row[1:] == [said, duration("en", whole)]

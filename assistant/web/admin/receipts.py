@@ -46,6 +46,10 @@ async def steps_of(receipt: Receipt) -> list[Step]:
     ]
 
 
+async def _usual() -> in_words.Usual:
+    return await in_words.usual(house.parts().db, house.parts().settings.chat.budgets)
+
+
 @router.get("")
 async def find_receipt(request: Request, asker: Admin, of: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Ask for a receipt by its id, as a person reads it under an answer."""
@@ -82,7 +86,7 @@ async def _page(request: Request, asker: Asker, answer_id: str, **more: Any) -> 
         "receipt.html",
         receipt=receipt,
         steps=await steps_of(receipt),
-        rows=in_words.rows(receipt, present().language, None),
+        rows=in_words.rows(receipt, present().language, None, await _usual()),
         line=in_words.line(receipt, present().language),
         person=person,
         models=[d.name for d in house.parts().settings.models.deployments],

@@ -79,7 +79,8 @@ async def show_rating(request: Request, asker: Admin, message_id: str, problem: 
     """One answer whole, and the form that makes a case of it."""
     complaint = await ratings.complaint(house.parts().db, message_id)
     await audit.note(house.parts().db, asker, "read a rated answer", message_id)
-    rows = in_words.rows(complaint.receipt, present().language, None) if complaint.receipt else []
+    usual = await in_words.usual(house.parts().db, house.parts().settings.chat.budgets)
+    rows = in_words.rows(complaint.receipt, present().language, None, usual) if complaint.receipt else []
     return page(request, asker, "case.html", complaint=complaint, rows=rows, problem=problem, found=[], q="")
 
 
