@@ -125,6 +125,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self.cancelled_as: Outcome = "stopped"
         self.answer: Answer | None = None
         self._stored = False
+        # Whether the question stood there already: who asks once more wants no answer that was given before.
+        self._asked_before = False
         self._found: Found | None = None
         # The documents that the talk's project chose, and its name where no others are searched.
         self._chosen: frozenset[int] = frozenset()
@@ -202,7 +204,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
         in_project = context.chosen or context.only_in
         leaning = beside or search.before or context.window or context.notes or context.earlier or in_project
-        asked_alone = not (leaning or looked.results)
+        asked_alone = not (leaning or looked.results or self._asked_before)
         scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
         if given is not None:
             shown.append(self._again(given, record))
@@ -233,7 +235,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
 
     async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
         self._stored = False
-        await threads.open_turn(
+        self._asked_before = not await threads.open_turn(
             self._s.db,
             self._asker,
             self._thread_id,
@@ -407,8 +409,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     def _again(self, entry: cache.Entry, record: Record) -> str:
         """An answer given before, with how long ago that was."""
         minutes = entry.minutes()
-        note = say(self._language, "chat.given_minutes_ago", minutes=minutes) if minutes else ""
-        intro = f"*{note or say(self._language, 'chat.given_just_now')}*\n\n"
+        key = {0: "chat.given_just_now", 1: "chat.given_minute_ago"}.get(minutes, "chat.given_minutes_ago")
+        intro = f"*{say(self._language, key, minutes=minutes)}*\n\n"
         record.release, record.passages, record.decision = entry.scope.release, entry.passages, entry.decision
         record.verification = tuple(
             c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification

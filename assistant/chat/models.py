@@ -42,7 +42,8 @@ litellm.suppress_debug_info = True
 litellm.telemetry = False
 # Below INFO they say whole prompts, whatever LITELLM_LOG and OPENAI_LOG ask for: see `masking.mask_logs`.
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
-    logging.getLogger(_name).setLevel(max(logging.INFO, logging.getLogger(_name).level))
+    if logging.getLogger(_name).level < logging.INFO:
+        logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

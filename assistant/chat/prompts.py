@@ -6,16 +6,18 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import frontmatter
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, meta
-from llama_index.core.llms import ChatMessage, MessageRole
 from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml import YAMLError
 
 from assistant.domain import PromptUse
 from assistant.errors import SettingsError
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import ChatMessage
 
 _environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - not HTML
 _template = cache(_environment.from_string)
@@ -50,6 +52,9 @@ class Prompt:
 
     def render(self, **values: str) -> list[ChatMessage]:
         """The messages, one a section. Raises `TypeError` when a value is missing or not declared."""
+        # Whoever only checks prompts need not wait for LlamaIndex to be imported.
+        from llama_index.core.llms import ChatMessage, MessageRole
+
         if values.keys() != self.inputs:
             raise TypeError(f"prompt {self.name} takes {sorted(self.inputs)}, not {sorted(values)}")
         # A frame is a tag that begins a line of the prompt; no value may open or close one.

@@ -295,8 +295,8 @@ async def open_turn(
     beside: str = "",
     answer_id: str = "",
     owner: str = "",
-) -> None:
-    """Store a question before anything else happens. Repeating it with the same ids changes nothing.
+) -> bool:
+    """Store a question before anything else happens. Repeating it with the same ids changes nothing. Whether it is new.
 
     Makes the thread when it is new; raises `NotFoundError` when it is somebody else's. A question `beside` another
     is a new version of it: what was there stays. With an `answer_id` the row that the answer grows in is made too.
@@ -304,7 +304,7 @@ async def open_turn(
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
 
-    async def work(session: AsyncSession) -> None:
+    async def work(session: AsyncSession) -> bool:
         new = await session.get(Thread, thread_id, with_for_update=True) is None
         if new:
             title = " ".join(text.split())[:TITLE_CHARS]
@@ -318,15 +318,17 @@ async def open_turn(
             text=text,
             words=kept(text),
         )
-        if await insert_new(session, question):
+        fresh = await insert_new(session, question)
+        if fresh:
             thread.updated_at, thread.leaf_id = now(), message_id
             session.add(thread)
         elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
         if answer_id:
             _begin(session, thread, message_id, answer_id, owner)
+        return fresh
 
-    await db.writing(work)
+    return await db.writing(work)
 
 
 def _begin(session: AsyncSession, thread: Thread, question_id: str, answer_id: str, owner: str) -> None:

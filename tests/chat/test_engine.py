@@ -403,11 +403,13 @@ async def test_a_new_release_or_asking_again_brings_a_new_answer(office: Office)
     engine = KnowledgeChatEngine(services, office.ada, thread)
     async for _ in engine.turn(question, asked, str(uuid4())):
         pass
-    again = KnowledgeChatEngine(services, office.ada, thread)
-    async for _ in again.turn(question, str(uuid4()), str(uuid4()), beside=asked):
-        pass
-    assert again.answer is not None
-    assert again.answer.receipt.cache == "off"
+    # “Answer again” answers the question that is stored; an edit puts a new one beside it.
+    for number, beside in ((asked, ""), (str(uuid4()), asked)):
+        again = KnowledgeChatEngine(services, office.ada, thread)
+        async for _ in again.turn(question, number, str(uuid4()), beside=beside):
+            pass
+        assert again.answer is not None
+        assert again.answer.receipt.cache == "off"
     await office.index.sync({"new.md": "# News\n\nNothing of note."})
     newer, _ = await office.ask(services, question)
     assert newer.receipt.cache == "miss"

@@ -153,6 +153,8 @@ async def test_no_words_of_a_document_or_a_question_are_in_a_log_even_at_its_mos
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+    for name in loud[:4]:
+        assert before[name] >= logging.INFO, "its libraries set no level of their own"
     said = logged.getvalue()
     assert "heron" not in said.lower()
     assert "askedcanary" not in said

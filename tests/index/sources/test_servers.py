@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import boto3
@@ -161,3 +163,43 @@ def test_a_share_with_a_wrong_password_or_an_unknown_host_is_said(share: Callabl
     assert "wrong-secret" not in str(error.value)
     with pytest.raises(InputError, match="is not in"):
         list(Files(share(known_hosts=str(tmp_path / "none"))).documents())
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An emulator of Google Cloud Storage with the bucket `handbook`, as fsspec writes to it; sources may read it."""
+    # Its newest parts speak gRPC, which the emulator does not.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    gcsfs = pytest.importorskip("gcsfs", reason="pip install 'assistant[gcs]'")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="pip install gcp-storage-emulator")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="handbook")
+    server.start()
+    try:
+        told = {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}", "skip_instance_cache": True}
+        monkeypatch.setenv("STORE", json.dumps(told))
+        yield gcsfs.GCSFileSystem(**told)
+    finally:
+        server.stop()
+
+
+async def test_a_bucket_of_google_is_indexed_and_followed_as_it_changes(index: Index, google: Any) -> None:
+    def put(path: str, text: str) -> None:
+        google.pipe_file(f"handbook/{path}", text.encode())
+
+    put("hr/holiday.md", "# Holiday\n\nThirty days of holiday.")
+    put("hr/deep/trip.md", "# Trip\n\nTrains before planes.")
+    put("other/secret.md", "# Secret\n\nOutside.")
+    bucket = source("gs://handbook/hr")
+    first = await index.sync(None, bucket)
+    assert (first.added, first.failed) == (2, [])
+    assert (await index.sync(None, bucket)).unchanged == 2
+    put("hr/holiday.md", "# Holiday\n\nTwenty days of holiday.")
+    google.rm_file("handbook/hr/deep/trip.md")
+    changed = await index.sync(None, bucket)
+    assert (changed.changed, changed.removed) == (1, 1)
+    assert await index.found("twenty days") == ["holiday.md"]
+    with pytest.raises(InputError, match="cannot be listed"):
+        list(Files(source("gs://nobody/hr")).documents())
