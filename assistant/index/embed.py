@@ -98,7 +98,7 @@ class MiniLM:
     def _question(self, text: str) -> tuple[Any, rerank.Asked]:
         """The vector of a question, and the question word by word."""
         ((_, encoded, vector, states),) = self._passed([text])
-        asked = rerank.question(encoded.tokens, states)
+        asked = rerank.question(encoded.tokens, states, weights.rarity(encoded.ids))
         self._keep([text], [vector])
         with self._keeping:
             self._questions[text] = asked
@@ -280,6 +280,7 @@ class LiteLLMEmbedder:
         # A quarter of the bytes of numbers in JSON, and read in no time; a server that does not know it says so.
         self._packed = self._provider in _PACKED
         self._room = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._loaded = False
         name = f"{settings.embedder}|{settings.embedder_api_base}|{words.fingerprint}"
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()[:12]
         self.word_codes = words.kind
@@ -287,7 +288,10 @@ class LiteLLMEmbedder:
 
     async def ready(self) -> None:
         """Import LiteLLM, which takes seconds, while something else is done."""
-        await asyncio.to_thread(importlib.import_module, "litellm")
+        if not self._loaded:
+            # Half imported it stands among the modules already, and importing it here would wait for the other half.
+            await asyncio.to_thread(importlib.import_module, "litellm")
+            self._loaded = True
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
         """The provider's vector of each passage, and its codes made here."""

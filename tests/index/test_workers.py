@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -64,6 +65,27 @@ async def test_a_file_that_breaks_its_parser_costs_that_file_only(
             await pool.read("bad.md", b"anything", 180, 30)
         monkeypatch.setattr(workers, "SECONDS", 30.0)
         assert (await pool.read(*GOOD))[1] == chunks
+
+
+async def test_a_worker_that_starts_slowly_costs_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import time; time.sleep(2)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(workers, "SECONDS", 1.0)
+    with Workers(1) as pool:
+        assert (await pool.read(*GOOD))[0].title == "Good"
+
+
+async def test_a_file_in_hand_is_let_go_when_the_workers_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    misbehave(monkeypatch, tmp_path, "import time; time.sleep(60)")
+    with Workers(1) as pool:
+        await pool.read(*GOOD)
+        reading = asyncio.create_task(pool.read("bad.md", b"anything", 180, 30))
+        await asyncio.sleep(0.5)
+        pool.end()
+        with pytest.raises(ParseError):
+            await asyncio.wait_for(reading, 10)
+        with pytest.raises(ParseError, match="the run ended"):
+            await pool.read(*GOOD)
 
 
 async def test_a_parser_that_would_reach_the_network_is_refused(
