@@ -65,7 +65,12 @@ class MiniLM:
 
     async def ready(self) -> None:
         """Load the model while something else is done."""
-        await asyncio.to_thread(lambda: self._session)
+
+        def now() -> None:
+            with self._passing:
+                self._session  # noqa: B018 - loads it
+
+        await asyncio.to_thread(now)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         kept = [self._kept[t].tolist() for t in texts if t in self._kept]
