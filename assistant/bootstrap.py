@@ -435,7 +435,7 @@ async def _answered_again(built: Parts, receipt_id: str, release_id: int | None)
         row, table = await release.open_kept(built.db, store, wanted)
         reader = built.embedder or _embedder(built.settings)
         pinned = Pinned(built.db, store, _embedder_of(built.settings, reader)(row) or reader, Opened(row, table))
-        services = replace(services, knowledge=pinned)
+        services = replace(services, knowledge=built.knowledge.as_here(pinned))
     engine = ReplayEngine(services, people.asker_of(person), past.thread_id, past.receipt.language or "en")
     async for _ in engine.turn(past.question, past.question_id, str(uuid4())):
         pass

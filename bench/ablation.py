@@ -29,6 +29,7 @@ ROWS = {
     "text alone": (replace(WHOLE, vector_share=0.0, late_weight=0.0, reranked=0), True),
     "vectors alone": (replace(WHOLE, vector_share=1.0, late_weight=0.0, reranked=0), True),
     "any number of passages of a document": (replace(WHOLE, of_one_document=99), True),
+    "passages as they were cut": (replace(WHOLE, join_tokens=0), True),
     "without the thread": (WHOLE, False),
 }
 

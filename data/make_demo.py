@@ -150,7 +150,9 @@ def build_pdf(path: Path) -> bytes:
     names = {"title": source.meta["title"], "author": source.meta["owner"]}
     doc = SimpleDocTemplate(out, pagesize=A4, invariant=1, **margins, **names)
     doc.build(story, onFirstPage=frame, onLaterPages=frame)
-    return out.getvalue()
+    # What reportlab writes where its output must not depend on the clock; a date of the same length moves nothing.
+    dated = f"D:{source.meta['date'].replace('-', '')}000000".encode()
+    return out.getvalue().replace(b"D:20000101000000", dated)
 
 
 def build_docx(path: Path) -> bytes:
@@ -208,7 +210,10 @@ def build_pptx(path: Path) -> bytes:
 def build_xlsx(path: Path) -> bytes:
     book = Workbook()
     book.remove(book.active)
-    for sheet_path in sorted(path.glob("*.csv")):
+    sheets = sorted(path.glob("*.csv"))
+    # The caption of the first sheet says when the file is of.
+    stated = re.search(r"\d{4}-\d\d-\d\d", sheets[0].read_text(encoding="utf-8").partition("\n")[0])
+    for sheet_path in sheets:
         sheet = book.create_sheet(re.sub(r"^\d+-", "", sheet_path.stem))
         with sheet_path.open(encoding="utf-8", newline="") as file:
             rows = [[typed(value) for value in row] for row in csv.reader(file)]
@@ -222,7 +227,7 @@ def build_xlsx(path: Path) -> bytes:
         for j in range(max(map(len, rows))):
             longest = max((len(str(row[j])) for row in rows[header:] if j < len(row)), default=0)
             sheet.column_dimensions[get_column_letter(j + 1)].width = min(60, longest + 3)
-    return save(book, title=path.stem, owner=COMPANY, date="2026-01-01")
+    return save(book, title=path.stem, owner=COMPANY, date=stated.group() if stated else "2026-01-01")
 
 
 def typed(value: str) -> str | int | float | date | None:

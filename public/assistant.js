@@ -35,7 +35,7 @@
   const whoAmI = () => {
     if (me || Date.now() < notBefore) return Promise.resolve(me);
     asking ??= get("/api/me")
-      .then((body) => ((me = body), schedule(), me))
+      .then((body) => ((me = body), (document.documentElement.lang = body.language), schedule(), me))
       .catch(() => ((notBefore = Date.now() + 5000), null))
       .finally(() => (asking = null));
     return asking;

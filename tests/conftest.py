@@ -7,7 +7,11 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# Property tests hold what is true, not how fast the machine is that day.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "ASSISTANT_CONFIG"):
     os.environ.pop(name, None)

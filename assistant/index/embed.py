@@ -103,7 +103,7 @@ class MiniLM:
     def _question(self, text: str) -> tuple[Any, rerank.Asked]:
         """The vector of a question, and the question word by word."""
         ((_, encoded, vector, states),) = self._passed([text])
-        asked = rerank.question(encoded.tokens, states)
+        asked = rerank.question(encoded.tokens, states, weights.rarity(encoded.ids))
         self._keep([text], [vector])
         with self._keeping:
             self._questions[text] = asked

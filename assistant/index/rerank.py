@@ -109,9 +109,9 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
     return bytes(np.packbits(sums @ _hyperplanes(sums.shape[1]) > 0, axis=1).tobytes())
 
 
-def question(tokens: Sequence[str], states: Any) -> Asked:
+def question(tokens: Sequence[str], states: Any, tells: Any = 1.0) -> Asked:
     """A question from its word pieces and their states, one row each."""
-    return asked(tokens, projected(states))
+    return asked(tokens, projected(states), tells)
 
 
 def asked(tokens: Sequence[str], rows: Any, tells: Any = 1.0) -> Asked:

@@ -186,9 +186,9 @@ class Knowledge:
         if self._embedder_of is None or held.row.embedder == self._embedder.fingerprint:
             return None
         embedder = self._embedder_of(held.row)
-        return self._as_here(Pinned(self._db, self._store, embedder, held)) if embedder is not None else None
+        return self.as_here(Pinned(self._db, self._store, embedder, held)) if embedder is not None else None
 
-    def _as_here(self, other: PinnedKind) -> PinnedKind:
+    def as_here(self, other: PinnedKind) -> PinnedKind:
         """The other one, searching as this one does."""
         other.recipe, other.reranker = self.recipe, self.reranker
         return other
@@ -197,7 +197,7 @@ class Knowledge:
         """The release that answers now, for another kind of reader."""
         held = await self.release()
         embedder = self._embedder_of(held.row) if self._embedder_of else None
-        return self._as_here(kind(self._db, self._store, embedder or self._embedder, held))
+        return self.as_here(kind(self._db, self._store, embedder or self._embedder, held))
 
     async def _rules(self, session: AsyncSession, asker: Asker) -> list[int]:
         return await access.rules_of(session, asker)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from assistant.errors import SettingsError
 
+# Where the vocabulary's words begin, after signs and letters.
+FIRST_WORD = 1_995
+LOG_OF_RAREST = 10.3
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -52,6 +56,14 @@ def vocabulary() -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def rarity(ids: Sequence[int]) -> Any:
+    """How much each word piece tells, .22 to 1: the vocabulary goes from frequent to rare, as idf would have it."""
+    import numpy as np
+
+    rank = np.maximum(np.asarray(ids) - FIRST_WORD, 1)
+    return np.log(rank + 10.0) / LOG_OF_RAREST
 
 
 def _folder() -> Path:

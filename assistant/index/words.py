@@ -18,10 +18,6 @@ from filelock import FileLock
 
 from assistant.index import rerank, weights
 
-# Where the vocabulary's words begin, after signs and letters.
-FIRST_WORD = 1_995
-LOG_OF_RAREST = 10.3
-
 
 class WordTable:
     """The codes of all word pieces: a file of 12 MB in `folder`, made at the first use and mapped into memory."""
@@ -47,10 +43,8 @@ class WordTable:
 
     def _asked(self, question: str) -> rerank.Asked:
         encoded = self._vocabulary.encode(question)
-        # The vocabulary goes from frequent to rare words: as with idf, the rare ones of a question tell more.
-        rank = np.maximum(np.array(encoded.ids) - FIRST_WORD, 1)
         rows = np.asarray(self._rows[encoded.ids], dtype=np.float32)
-        return rerank.asked(encoded.tokens, rows, np.log(rank + 10.0) / LOG_OF_RAREST)
+        return rerank.asked(encoded.tokens, rows, weights.rarity(encoded.ids))
 
     @cached_property
     def _vocabulary(self) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from assistant.settings import PROJECT, Settings
 from assistant.web.sessions import signing_secret
+from assistant.web.surface import LOCALES
 
 PAGES = Path(__file__).parent / "pages"
 _READMES = {
@@ -112,7 +113,7 @@ def speak(home: Path) -> None:
     """Lay our words over Chainlit's translations; must run after chainlit is imported, which makes the files."""
     from chainlit.config import TRANSLATIONS_DIR
 
-    for language in ("en-US", "de-DE"):
+    for language in LOCALES.values():
         words = json.loads((Path(TRANSLATIONS_DIR) / f"{language}.json").read_text(encoding="utf-8"))
         ours = json.loads((PAGES / f"words_{language}.json").read_text(encoding="utf-8"))
         text = json.dumps(_merged(words, ours), ensure_ascii=False, indent=1)

@@ -10,20 +10,22 @@ from collections.abc import Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant.settings import Settings
 from assistant.texts import pick
 from assistant.web.sessions import COOKIE, Visit, enter, person_of, token_in
-from assistant.web.surface import CHAT, SOCKET, Gate, gate_of
+from assistant.web.surface import CHAT, LOCALES, SOCKET, Gate, gate_of
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_BODY = 256 * 1024
 # Files that say the same to everybody: no session is looked up for them.
 _STATIC_FOLDERS = ("/chat/assets/", "/chat/public/", "/public/", "/chat/avatars/")
 _STATIC_FILES = frozenset({"/chat/favicon", "/chat/logo"})
+# Chainlit's words, and its page about us.
+_WORDS = frozenset({f"{CHAT}/project/translations", f"{CHAT}/project/settings"})
 # Chainlit switches routes by these; a proxy of ours sets none of them.
 _NEVER_FORWARDED = frozenset({b"authorization", b"x-forwarded-prefix"})
 
@@ -140,7 +142,7 @@ class Shield:
         chosen = person.language if person is not None else ""
         language = chosen or pick(headers.get("accept-language", ""), self._language)
         enter(Visit(address=address or peer, language=language, person=person))
-        return {**scope, "headers": raw}
+        return {**scope, "headers": raw, "query_string": _spoken(scope, chosen)}
 
     def _is_proxy(self, peer: str) -> bool:
         try:
@@ -186,6 +188,15 @@ class Shield:
             ours[b"cache-control"] = b"no-store"
         out += [(name, value) for name, value in ours.items() if name not in names]
         return out
+
+
+def _spoken(scope: Scope, chosen: str) -> bytes:
+    """The query, which asks for Chainlit's words in the language that the person chose, whatever the browser speaks."""
+    query = bytes(scope.get("query_string", b""))
+    if not chosen or scope["path"] not in _WORDS:
+        return query
+    kept = [(k, v) for k, v in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if k != "language"]
+    return urlencode([*kept, ("language", LOCALES[chosen])]).encode()
 
 
 def _is_static(path: str) -> bool:

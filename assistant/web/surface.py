@@ -24,6 +24,8 @@ CHAT = "/chat"
 SOCKET = "/ws/socket.io"
 DOCUMENTS = "/v1/documents/{id_:path}"
 QUESTIONS = "/v1/questions"
+# Our languages as Chainlit calls them.
+LOCALES = {"en": "en-US", "de": "de-DE"}
 
 # Ours, for programs: no session counts there.
 API: dict[tuple[str, str], Gate] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,8 +10,10 @@ import pytest
 
 from assistant import bootstrap
 from assistant.errors import InputError
+from assistant.index import joining
 from assistant.memory import people, threads
-from assistant.settings import ModelSettings, Settings, Source
+from assistant.settings import ModelSettings, Settings, Source, StepSettings
+from assistant.web.marks import carrying, claims_citing
 from tests.chat.conftest import Provider
 
 WHOLE = "How many vacation days does every employee have?"
@@ -103,3 +106,30 @@ async def test_an_answer_that_was_given_before_is_compared_without_the_line_that
         given = await parts.answer(ada, WHOLE)
         assert given.receipt.cache == "hit"
         assert bootstrap.compared(*await bootstrap.answer_again(parts, given.id))["same"]
+
+
+LONG = "# Otters\n\n## Census\n\n" + "\n\n".join(
+    "The otter census counts every otter holt along the river in spring. " * 9 + f"Team {n} walks stretch {n}."
+    for n in range(3)
+)
+
+
+async def test_an_answer_from_joined_passages_is_kept_cited_opened_and_replayed_as_one(settings: Settings) -> None:
+    (settings.sources[0].path / "otters.md").write_text(LONG)
+    await bootstrap.sync(settings, [], "test")
+    receipt, _ = await answered(settings, "When does the otter census count the otter holts along the river?")
+    async with bootstrap.parts(settings, answering=False) as parts:
+        ada = people.asker_of(await people.by_email(parts.db, "ada@example.test"))  # type: ignore[arg-type]
+        kept = await threads.receipt(parts.db, ada, receipt)
+        (used,) = [p for p in kept.passages if p.cited]
+        assert joining.TO in used.passage
+        shown = await parts.knowledge.passage(ada, used.passage, kept.release)
+        assert hashlib.sha256(shown.passage.text.encode()).hexdigest()[:16] == used.text_hash
+        thread = (await threads.list_of(parts.db, ada))[0]
+        told = (await threads.reopen(parts.db, ada, thread.id)).messages[-1].text
+        claims = claims_citing(told, used.n, [(c.start, c.end, c.citations) for c in kept.verification])
+        assert carrying(shown.passage.text, claims)
+    assert (await bootstrap.replay(settings, receipt))["same"]
+    apart = settings.model_copy(update={"chat": settings.chat.model_copy(update={"steps": StepSettings(join=False)})})
+    newer = await bootstrap.replay(apart, receipt)
+    assert newer["passages_removed"] == ["otters.md"]

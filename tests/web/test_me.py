@@ -400,6 +400,9 @@ async def test_a_chosen_language_holds_whatever_the_browser_says(site: Site, fin
         await fin.post("/me/language", data={"language": "de"}, headers=english)
         assert "Ihre Sprache" in (await fin.get("/me", headers=english)).text
         assert (await fin.get("/api/me", headers=english)).json()["language"] == "de"
+        words = (await fin.get("/chat/project/translations?language=en-US", headers=english)).json()["translation"]
+        german = (await site.client().get("/chat/project/translations?language=de-DE")).json()["translation"]
+        assert words == german
         chat = await Chat(site, fin).open(**english)
         await chat.ask("days?")
         told = [d["text"] for e, d in chat.events if e == "window_message" and "text" in d]
