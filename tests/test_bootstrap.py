@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from assistant import bootstrap
+from assistant.database.tables import ReleaseRow
 from assistant.errors import InputError
 from assistant.index import ingest
+from assistant.index.embed import embedder_from
 from assistant.ops import gate
-from assistant.settings import Settings, Source
+from assistant.settings import IndexSettings, Settings, Source
 from tests.index.conftest import HashEmbedder, InThisProcess, put
 
 
@@ -109,3 +111,15 @@ async def test_contradictions_are_those_of_the_release_that_answers_after_going_
         held = await sync(installed)
     await bootstrap.accept(installed, held["release"], "an admin")
     await told(0)
+
+
+async def test_a_release_made_before_there_was_a_table_of_words_is_searched_with_the_codes_it_has() -> None:
+    provider = {"embedder": "openai/e", "embedder_api_base": "http://127.0.0.1:9/v1"}
+    now_, then = (
+        Settings(index=IndexSettings.model_validate({**provider, "word_codes": kind})) for kind in ("table", "model")
+    )
+    made = embedder_from(then)
+    row = ReleaseRow(table_name="t", embedder=made.fingerprint, embedded_by={**provider, "embedder_api_key_env": ""})
+    found = bootstrap._embedder_of(now_, embedder_from(now_))(row)
+    assert found is not None
+    assert (found.word_codes, found.fingerprint) == ("model", made.fingerprint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import importlib
 import os
@@ -65,7 +66,12 @@ class MiniLM:
 
     async def ready(self) -> None:
         """Load the model while something else is done."""
-        await asyncio.to_thread(lambda: self._session)
+
+        def now() -> None:
+            with self._passing:
+                self._session  # noqa: B018 - loads it
+
+        await asyncio.to_thread(now)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         kept = [self._kept[t].tolist() for t in texts if t in self._kept]
@@ -306,13 +312,17 @@ class LiteLLMEmbedder:
         """Raises `ModelError` when the provider does not give one vector for each text."""
         await self.ready()
         parts = [texts[at : at + BATCH * 2] for at in range(0, len(texts), BATCH * 2)]
-        out = [v for found in await asyncio.gather(*(self._asked_for(p) for p in parts)) for v in found]
+        # A question, in one call, does not wait for the room that passages share.
+        room = self._room if len(parts) > 1 else contextlib.nullcontext()
+        out = [v for found in await asyncio.gather(*(self._asked_for(p, room) for p in parts)) for v in found]
         self.dimension = len(out[0]) if out else self.dimension
         return out
 
-    async def _asked_for(self, texts: Sequence[str]) -> list[list[float]]:
+    async def _asked_for(
+        self, texts: Sequence[str], room: contextlib.AbstractAsyncContextManager[object]
+    ) -> list[list[float]]:
         """The vectors of as many texts as one call takes."""
-        async with self._room:
+        async with room:
             began, outcome, tokens = time.monotonic(), "ok", 0
             try:
                 reply = await self._call(texts)
