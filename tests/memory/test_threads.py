@@ -195,8 +195,8 @@ async def test_a_conversation_that_two_people_open_at_once_belongs_to_one_and_ke
         )
         owner = await threads.author(db, thread)
         assert owner in {ada.person_id, bob.person_id}
-        assert [e is None for e in ended] == [who.person_id == owner for who in (ada, bob) * 3]
-        assert all(isinstance(e, NotFoundError | None) for e in ended)
+        assert [e is True for e in ended] == [who.person_id == owner for who in (ada, bob) * 3]
+        assert all(isinstance(e, NotFoundError | bool) for e in ended)
         await asyncio.gather(*(threads.rename(db, ada if owner == ada.person_id else bob, thread, "x") for _ in "ab"))
         assert await threads.author(db, thread) == owner
 
