@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -40,6 +40,9 @@ _LONGEST_BREAK = 60.0
 _NOT_ITS_FAULT = {"bad_request", "too_long", "filtered", "deadline"}
 litellm.suppress_debug_info = True
 litellm.telemetry = False
+# LiteLLM counts tokens for a price of its own at each call; the tokenizer for it takes half a second of the event loop
+# at the first one, and 116 MB. Prices here are of the usage that providers send.
+litellm.disable_token_counter = True
 # Below INFO they say whole prompts, whatever LITELLM_LOG and OPENAI_LOG ask for: see `masking.mask_logs`.
 for _name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
     if logging.getLogger(_name).level < logging.INFO:
@@ -162,7 +165,7 @@ class Models:
         """Tokens of the texts: by the tokenizer of the first model where LiteLLM ships it, else one for three
         characters, which is more than languages of this alphabet take. Others it would fetch from the network."""
         if name := self.tokenizer:
-            return sum(litellm.token_counter(model=name, text=text) for text in texts if text)
+            return sum(len(litellm.encode(model=name, text=text)) for text in texts if text)
         return sum(-(-len(text) // 3) for text in texts)
 
     @property
@@ -206,7 +209,7 @@ class Models:
             ):
                 continue
             shown = False
-            attempt = _Meter(call.feature, tier, deployment)
+            attempt = _Meter(call.feature, tier, deployment, wire)
             try:
                 async for text in self._one(deployment, wire, call, attempt):
                     shown = True
@@ -303,7 +306,7 @@ class Models:
             left = min(self._settings.first_token_s, call.deadline - time.monotonic())
             if left <= 0 or not self.breaker.admits(deployment.name):
                 continue
-            attempt = _Meter(call.feature, deployment.tier, deployment)
+            attempt = _Meter(call.feature, deployment.tier, deployment, wire)
             try:
                 async with asyncio.timeout(left):
                     reply = await self._router.acompletion(
@@ -346,8 +349,9 @@ class Models:
 class _Meter:
     """Measures one attempt."""
 
-    def __init__(self, feature: str, tier: Tier, deployment: Deployment) -> None:
+    def __init__(self, feature: str, tier: Tier, deployment: Deployment, wire: Sequence[Mapping[str, str]]) -> None:
         self._feature, self._tier, self._deployment = feature, tier, deployment
+        self._asked = sum(len(message["content"]) for message in wire)
         self._began = time.monotonic()
         self._first: float | None = None
         self._model = ""
@@ -370,8 +374,11 @@ class _Meter:
     def done(self, outcome: str) -> Attempt:
         usage, d = self._usage, self._deployment
         tokens_in = int(getattr(usage, "prompt_tokens", 0) or 0)
-        # A stream that broke off sent no usage; four characters a token is the usual estimate.
-        tokens_out = int(getattr(usage, "completion_tokens", 0) or 0) if usage else self.characters // 4
+        tokens_out = int(getattr(usage, "completion_tokens", 0) or 0)
+        # A stream that broke off sent no usage, and some providers never do: four characters a token is the usual
+        # estimate. Who sent no text charges nothing.
+        if self.characters and not (tokens_in or tokens_out):
+            tokens_in, tokens_out = self._asked // 4, self.characters // 4
         details = getattr(usage, "prompt_tokens_details", None)
         cached = min(tokens_in, int(getattr(details, "cached_tokens", 0) or 0))
         builtin = d.model == extract.MODEL
