@@ -13,7 +13,7 @@ from pathlib import Path
 from assistant import bootstrap, settings
 from assistant.domain import Answer, Asker
 from assistant.errors import AssistantError
-from assistant.index import release
+from assistant.index import joining, release
 from assistant.index.store import Store
 from assistant.memory import people
 from bench.index import WORDS, corpus
@@ -87,11 +87,12 @@ async def _switched(own: settings.Settings, after: Path, askers: int, fake: Fake
         known = {}
         for number in {a.receipt.release for a in answers} - {None}:
             _, table = await release.open_kept(parts.db, Store(own.index_uri), number or 0)
-            known[number] = {r["id"]: r["text_hash"] async for r in table.rows(["id", "text_hash"])}
+            shown = {p.passage for a in answers if a.receipt.release == number for p in a.receipt.passages}
+            known[number] = {r["id"]: r["text_hash"] for r in await joining.read(table, sorted(shown))}
     mixed = sum(
         any(known.get(a.receipt.release, {}).get(p.passage) != p.text_hash for p in a.receipt.passages) for a in answers
     )
-    failed += [a.receipt.outcome for a in answers if a.receipt.outcome != "complete"]
+    failed += [f"{a.receipt.outcome}: {a.text}" for a in answers if a.receipt.outcome != "complete"]
     for reason, count in Counter(failed).items():
         print(f"{count} times: {reason}", file=sys.stderr)  # noqa: T201 - what to look at
     return {
