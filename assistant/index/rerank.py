@@ -22,6 +22,8 @@ BITS = 192
 WordCodes = Literal["table", "model"]
 # What a word piece without a meaning of its own counts.
 LIGHT = 0.15
+# What a word of many pieces counts at most, beside 1 for one of a single piece.
+MOST_OF_A_WORD = 1.5
 _SPECIAL = frozenset({"[CLS]", "[SEP]", "[UNK]", "[PAD]"})
 
 
@@ -118,10 +120,11 @@ def asked(tokens: Sequence[str], rows: Any, tells: Any = 1.0) -> Asked:
     """A question from its word pieces and their `projected` states; `tells` is how much each of them counts more."""
     kept = [i for i, token in enumerate(tokens) if token not in _SPECIAL] or list(range(len(tokens)))
     weights = np.array([LIGHT if _light(tokens[i]) else 1.0 for i in kept], dtype=np.float32)
-    # A part number breaks into many pieces, and must not outweigh the question.
     weights *= np.broadcast_to(tells, len(tokens))[kept]
+    # A number of an order or a ticket breaks into many pieces, and must not outweigh the question.
     word = np.cumsum([not tokens[i].startswith("##") for i in kept])
-    weights /= np.sqrt(np.bincount(word)[word])
+    pieces = np.bincount(word)[word]
+    weights /= np.maximum(np.sqrt(pieces), pieces / MOST_OF_A_WORD)
     return Asked(rows[kept], weights)
 
 

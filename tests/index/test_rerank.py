@@ -45,6 +45,13 @@ def test_a_passage_without_codes_scores_nothing() -> None:
     assert rerank.scores(rerank.question(["laptop"], states(["laptop"])), {"p": b""}) == {"p": 0.0}
 
 
+@given(st.integers(1, 30))
+def test_a_number_in_many_pieces_never_outweighs_two_words_of_a_question(pieces: int) -> None:
+    tokens = ["hotel", "limit", *(["8f", *(["##3a"] * (pieces - 1))])]
+    weights = rerank.question(tokens, states(tokens)).weights
+    assert weights[2:].sum() <= rerank.MOST_OF_A_WORD + 1e-5 < weights[:2].sum()
+
+
 async def test_the_passage_that_answers_scores_above_one_that_shares_its_words(minilm: MiniLM) -> None:
     question = await minilm.asked("how long may I be away after having a baby")
     texts = ["Parental leave lasts sixteen weeks after the birth.", "How long a baby carrot may be kept: two weeks."]
