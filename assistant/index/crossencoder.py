@@ -188,11 +188,7 @@ class OnnxReranker:
             longest = max(len(pairs[i].ids) for i in batch)
             feeds = {
                 name: np.array([_padded(getattr(pairs[i], of), longest) for i in batch], dtype=np.int64)
-                for name, of in (
-                    ("input_ids", "ids"),
-                    ("attention_mask", "attention_mask"),
-                    ("token_type_ids", "type_ids"),
-                )
+                for name, of in _FEEDS.items()
                 if name in takes
             }
             logits = np.asarray(self._session.run(None, feeds)[0], dtype=np.float64).reshape(len(batch), -1)
