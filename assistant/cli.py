@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
@@ -40,7 +43,8 @@ app.add_typer(eval_app, name="eval")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 T = TypeVar("T")
-out = Console()
+# What is piped on is not cut to the width of a screen that is not there.
+out = Console(width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of index and database.", show_default=False)]
@@ -122,7 +126,8 @@ def ask(
     if as_json:
         _print_json(answer_json(answer))
         return
-    out.print(answer.text, markup=False)
+    # An address below the server leads nowhere from a terminal.
+    out.print(re.sub(r"\[([^\]]+)\]\(/[^)]*\)", r"\1", answer.text), markup=False)
     for c in answer.citations:
         out.print(f"  [{c.n}] {c.title} · {c.place} ({c.document})", style="dim", markup=False)
 
@@ -178,7 +183,7 @@ def search(
         return
     for row in rows:
         out.print(f"{row['scores']['fused']:.3f}  {row['title']} · {row['place']}", style="bold", markup=False)
-        out.print(f"       {' '.join(row['text'].split())[:160]}", markup=False)
+        out.print(f"       {shorten(row['text'], 160, placeholder=' …')}", markup=False)
 
 
 def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) -> None:
@@ -342,7 +347,8 @@ def index_report(release: int, config: Config = None, data: Data = None, as_json
             out.print(f"  {side}: expected at {rank or 'no place'}", markup=False)
             for p in case[side]:
                 out.print(
-                    f"    {p['document']} · {p['place']}  {' '.join(p.get('text', '').split())[:100]}", markup=False
+                    f"    {p['document']} · {p['place']}  {shorten(p.get('text', ''), 100, placeholder=' …')}",
+                    markup=False,
                 )
 
 
@@ -596,11 +602,11 @@ def audit_log(
 @users_app.command("add")
 def users_add(
     email: str,
-    name: Annotated[str, typer.Option()] = "",
-    groups: Annotated[str, typer.Option(help="Comma-separated.")] = "",
     password: Annotated[
         str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="At least 10 characters.")
-    ] = "",
+    ],
+    name: Annotated[str, typer.Option()] = "",
+    groups: Annotated[str, typer.Option(help="Comma-separated.")] = "",
     config: Config = None,
     data: Data = None,
 ) -> None:
@@ -957,10 +963,17 @@ def _table(rows: list[dict[str, Any]]) -> None:
         return
     table = Table(box=None)
     for key in rows[0]:
-        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left")
+        figures = isinstance(rows[0][key], int | float) and not isinstance(rows[0][key], bool)
+        table.add_column(key, justify="right" if figures else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
+        table.add_row(*map(_cell, row.values()))
     out.print(table)
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    return Text(f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value))
 
 
 def main() -> None:

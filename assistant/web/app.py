@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import importlib
 import json
 import logging
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from assistant.errors import InputError
 from assistant.masking import mask_logs
 from assistant.settings import Settings
 from assistant.texts import pick, section
@@ -198,11 +202,23 @@ async def _answer(send: Send, status: int, body: str | dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": raw})
 
 
+def _free(host: str, port: int) -> None:
+    """Raise `InputError` where nobody can listen: the server's own words for it are not for people."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(f"Another program listens on {host}:{port}.", "Name another --port, or end it.") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise InputError(f"Nobody can listen on {host}:{port}: {why}.", "Name another --host or --port.") from error
+
+
 async def serve(settings: Settings, *, first_index: bool = True) -> None:
     """Serve until the process is told to stop. One worker: Chainlit keeps its sockets in the process."""
     import uvicorn
 
     mask_logs()
+    _free(settings.web.host, settings.web.port)
     config = uvicorn.Config(
         Front(settings, first_index=first_index),
         host=settings.web.host,

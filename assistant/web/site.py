@@ -51,7 +51,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(me.router)
     app.include_router(questions.router)
     app.include_router(projects.router)
-    app.add_api_route("/", _to_chat, include_in_schema=False)
+    app.add_api_route("/", _to_chat, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/thread/{thread_id}", _to_thread, include_in_schema=False)
     app.mount("/public", StaticFiles(directory=PROJECT / "public"))
     page = chainlit_home.self_contained(server.get_html_template(CHAT))

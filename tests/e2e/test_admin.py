@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import ADMIN, ASKER, PROJECT, Person, Server, serious
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 BUDGET = "how much did we budget for Engineering in 2027"
 # A release older than the one that serves, the one that serves, and the one that is held.
 OLD, ACTIVE, HELD = 1, 2, 3

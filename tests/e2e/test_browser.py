@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from tests.e2e.conftest import ADMIN, ASKER, FINANCE, Person, Server, serious
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 LEAVE = "until when do leftover holidays have to be used up"
 BUDGET = "how much did we budget for Engineering in 2027"
 CHIP = 'a[href^="#source-"]'

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.web.conftest import Site
 from tests.web.house_fakes import PASSWORD
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(("setting", "highlight"), [("mark", "unsupported"), ("strike", "struck")])

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.e2e.conftest import ADMIN, OTHER_ASKER, Person, Server, fits, serious
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 FOREIGN = "Which laptop does the king of Norway use?"
 
 

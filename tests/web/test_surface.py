@@ -86,6 +86,17 @@ async def test_every_route_of_our_own_is_closed_to_those_it_is_not_for(
                     assert (await who.request(method, address)).status_code == 404, (method, path)
 
 
+async def test_a_monitor_that_asks_for_heads_alone_finds_the_server_well(site: Site) -> None:
+    async with site.client() as nobody:
+        for path in ("/", "/health", "/health/ready"):
+            head, whole = await nobody.head(path), await nobody.get(path)
+            assert (head.status_code, head.headers.get("location")) == (
+                whole.status_code,
+                whole.headers.get("location"),
+            )
+            assert head.status_code < 400
+
+
 def test_chainlit_mounts_nothing_but_its_socket(found: dict[str, list[object]]) -> None:
     assert found["mounts"] == ["/ws/socket.io"]
     assert len(found["others"]) <= 1  # its router

@@ -1,0 +1,34 @@
+"""What the command line prints for people."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from assistant.settings import PROJECT
+
+ADDRESS = "a-person-with-quite-a-long-name@a-company-with-a-long-name.example"
+
+
+def _assistant(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "assistant", *words, "--data", str(data)]
+    return subprocess.run(command, check=False, cwd=PROJECT, capture_output=True, text=True)
+
+
+def test_a_table_that_is_piped_on_cuts_nothing_off(tmp_path: Path) -> None:
+    words = ("--name", "Ada Byron", "--groups", "engineering,leadership", "--password", "correct horse battery")
+    assert _assistant(tmp_path, "users", "add", ADDRESS, *words).returncode == 0
+    listed = _assistant(tmp_path, "users", "list").stdout
+    row = next(line for line in listed.splitlines() if "Ada Byron" in line)
+    assert row.split() == [ADDRESS, "Ada", "Byron", "engineering,", "leadership", "yes"]
+
+
+def test_a_server_whose_port_is_taken_says_so_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        served = _assistant(tmp_path, "serve", "--port", str(port))
+    assert served.returncode == 2
+    said = f"Another program listens on 127.0.0.1:{port}. Name another --port, or end it."
+    assert served.stderr.strip() == said
