@@ -233,12 +233,16 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
 
         tracer = Tracer(settings)
     async with parts(settings) as built:
-        # The first question need not wait for the release to be read and checked. The embedder and LiteLLM's first call
-        # would cost 130 MB more of idle memory to save it a second.
+        # The first question need not wait for the release to be read and checked.
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
         assert built.services is not None
         services = built.services
+        if settings.models.deployments:
+            # Many may ask in the first second. One's own trial without a model waits a second for its first answer
+            # instead of holding 130 MB more from the start.
+            assert built.embedder is not None
+            await asyncio.gather(services.models.ready(), built.embedder.ready())
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),

@@ -6,13 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from assistant.chat.deltas import FRAME_S
 from assistant.chat.engine import KnowledgeChatEngine, Services
 from assistant.domain import Asker, Delta, Event, Final
 from assistant.errors import AssistantError
 
 log = logging.getLogger(__name__)
-# One frame for the tokens of this time: every frame costs a socket message.
-COALESCE_S = 0.05
 SHUTDOWN_S = 3.0
 
 
@@ -66,7 +65,7 @@ class RunningTurn:
                     raise self._error
                 return
             if any(isinstance(e, Delta) for e in fresh):
-                await asyncio.sleep(COALESCE_S)
+                await asyncio.sleep(FRAME_S)
 
     def stop(self, *, interrupted: bool = False) -> None:
         """End it now; what was shown is kept and marked."""
