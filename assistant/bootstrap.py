@@ -20,7 +20,7 @@ from assistant.errors import AssistantError, InputError, ReleaseError
 from assistant.settings import Settings, Source
 
 if TYPE_CHECKING:
-    from assistant.chat.engine import Services
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
@@ -199,8 +199,8 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
 
 def _add_answering(built: Parts, embedder: Reader) -> None:
     from assistant.chat import cache, decide, guard, prompts
-    from assistant.chat.engine import Services
     from assistant.chat.models import Models
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
 
     settings = built.settings
