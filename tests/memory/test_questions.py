@@ -20,8 +20,7 @@ NEAR = Nearest(document_id=7, document="leave.md", title="Leave", owner="Bob, Pe
 async def declined(db: Database, who: Asker, *near: Nearest, abstained: bool = True) -> str:
     """The id of an answer that says our documents do not answer, and names these."""
     thread, question, answer = (str(uuid4()) for _ in range(3))
-    await threads.open_turn(db, who, thread, question, "May I bring a dog?")
-    await threads.begin_answer(db, who, thread, question, answer, "p")
+    await threads.open_turn(db, who, thread, question, "May I bring a dog?", answer_id=answer, owner="p")
     told = plain(thread, answer, "no").model_copy(update={"abstained": abstained, "nearest": near})
     await threads.close_turn(db, who, told, [])
     return answer

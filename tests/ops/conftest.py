@@ -21,8 +21,7 @@ async def ada(db: Database) -> Asker:
 async def answered(db: Database, asker: Asker, question: str = "How many days?", text: str = "Ten [1].") -> Answer:
     """A finished turn, stored as the engine stores it."""
     thread, question_id, answer_id = str(uuid4()), str(uuid4()), str(uuid4())
-    await threads.open_turn(db, asker, thread, question_id, question)
-    await threads.begin_answer(db, asker, thread, question_id, answer_id, "test")
+    await threads.open_turn(db, asker, thread, question_id, question, answer_id=answer_id, owner="test")
     attempts = (
         Attempt(feature="answer", tier="strong", provider="openai", model_asked="a", outcome="http_500", ms=20),
         Attempt(

@@ -22,8 +22,7 @@ from tests.ops.conftest import answered
 
 async def streaming(db: Database, asker: Asker, owner: str) -> str:
     thread, question, answer = str(uuid4()), str(uuid4()), str(uuid4())
-    await threads.open_turn(db, asker, thread, question, "How many days?")
-    await threads.begin_answer(db, asker, thread, question, answer, owner)
+    await threads.open_turn(db, asker, thread, question, "How many days?", answer_id=answer, owner=owner)
     return answer
 
 
