@@ -301,6 +301,7 @@ async def sync(
     *,
     allow_removals: bool = False,
     retry_failed: bool = False,
+    drop_others: bool = False,
     only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Index the configured sources, of these the ones that `only` names, or these folders; see `ingest.sync`."""
@@ -340,7 +341,7 @@ async def sync(
             configured=not paths,
             started_by=started_by,
             progress=progress,
-            drop_others=False,
+            drop_others=drop_others,
             allow_removals=allow_removals,
             retry_failed=retry_failed,
             whole=not only,

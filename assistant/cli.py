@@ -221,6 +221,9 @@ def index_sync(
         bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+    drop_others: Annotated[
+        bool, typer.Option("--drop-others", help="Let the documents of sources go that assistant.toml names no more.")
+    ] = False,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Index this source alone; may be given several times.")
     ] = None,
@@ -236,6 +239,8 @@ def index_sync(
     settings = load(config, data)
     if paths and only:
         raise InputError("Folders and --only do not go together.", "Name one of them.")
+    if drop_others and (paths or only):
+        raise InputError("--drop-others is for a run of all sources.", "Leave the folders, or --only, out.")
 
     with _Bar() as bar:
         report = _run(
@@ -246,6 +251,7 @@ def index_sync(
                 bar,
                 allow_removals=allow_removals,
                 retry_failed=retry_failed,
+                drop_others=drop_others,
                 only=only or [],
             )
         )
