@@ -60,8 +60,8 @@ async def test_nobody_sends_or_replies_for_another(db: Database, ada: Asker, bob
 
 async def test_sending_twice_sends_once_and_only_about_a_declined_answer(db: Database, ada: Asker, bob: Asker) -> None:
     answer = await declined(db, ada, NEAR)
-    first = await questions.send(db, ada, answer, NEAR, "one", ("webhook",))
-    assert (await questions.send(db, ada, answer, NEAR, "two", ("webhook",))).id == first.id
+    first = await questions.send(db, ada, answer, NEAR, "one", lambda _: ("webhook",))
+    assert (await questions.send(db, ada, answer, NEAR, "two", lambda _: ("webhook",))).id == first.id
     assert [q.row.text for q in await questions.sent_to(db, bob)] == ["one"]
     answered = await declined(db, ada, NEAR, abstained=False)
     with pytest.raises(NotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -154,8 +155,7 @@ async def test_the_owner_of_a_document_gets_a_question_by_mail_and_one_that_is_g
     near = Nearest(document_id=1, document="a.md", title="A", owner="Olga Owner, Legal")
     for text in ("May I bring a dog?", "May I bring a cat?"):
         answer = await declined(db, ada, near)
-        to = alerts.channels_to(CONFIGURED, "owner@example.test")
-        kept = await questions.send(db, ada, answer, near, text, to)
+        kept = await questions.send(db, ada, answer, near, text, partial(alerts.channels_to, CONFIGURED))
     await threads.delete(db, ada, kept.thread_id)
     assert await alerts.deliver(db, CONFIGURED) == 2
     (told,) = hook.got
