@@ -102,7 +102,6 @@ def _runs(owner: str, leased: bool) -> bool:
 
 async def run(db: Database, owner: str, jobs: Sequence[Job]) -> None:
     """Hold the leases and do the jobs for as long as the process runs; cancel to end."""
-    await take(db, f"{_PROCESS}{owner}", owner)
     ours = asyncio.Event()
     loops = [asyncio.create_task(_again(job, ours), name=f"job {job.name}") for job in jobs]
     try:
