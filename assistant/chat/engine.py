@@ -492,16 +492,22 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         response._ensure_async_setup()
 
         async def pump() -> None:
-            async for event in self.turn(message, str(uuid4()), str(uuid4())):
-                if isinstance(event, Delta):
-                    response.aput_in_queue(event.text)
-                elif isinstance(event, Restart):
-                    response.aput_in_queue(f"\n\n{event.reason}\n\n")
-                elif isinstance(event, Final):
-                    response.response = event.answer.text
-                    self._remember(message, event.answer.text)
-            response.is_done = True
-            response.aput_in_queue("")
+            try:
+                async for event in self.turn(message, str(uuid4()), str(uuid4())):
+                    if isinstance(event, Delta):
+                        response.aput_in_queue(event.text)
+                    elif isinstance(event, Restart):
+                        response.aput_in_queue(f"\n\n{event.reason}\n\n")
+                    elif isinstance(event, Final):
+                        response.response = event.answer.text
+                        self._remember(message, event.answer.text)
+            except Exception as error:
+                response.exception = error
+                raise
+            finally:
+                # Whoever reads the stream waits for this.
+                response.is_done = True
+                response.aput_in_queue("")
 
         response.awrite_response_to_history_task = asyncio.create_task(pump())
         return response

@@ -392,6 +392,15 @@ async def test_llama_index_can_drive_it_as_any_chat_engine(office: Office) -> No
     assert engine.chat_history == []
 
 
+async def test_a_stream_that_cannot_begin_ends_with_its_error(office: Office) -> None:
+    services = office.services()
+    answer, _ = await office.ask(services, "How many vacation days has every employee?")
+    stream = await KnowledgeChatEngine(services, office.fin, answer.thread).astream_chat("And me?")
+    with pytest.raises(NotFoundError):
+        async with asyncio.timeout(20):
+            _ = [t async for t in stream.async_response_gen()]
+
+
 async def test_a_turn_knows_nothing_of_what_the_one_before_found(office: Office) -> None:
     services = office.services(answer_threshold=1.0, weak_threshold=1.0)
     engine = KnowledgeChatEngine(services, office.ada, str(uuid4()))
