@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 
 from assistant.chat import lookups, tools, verify
@@ -16,7 +15,6 @@ from assistant.errors import AssistantError, NotFoundError
 from assistant.memory import people, threads, work
 from assistant.texts import say
 
-log = logging.getLogger(__name__)
 EVERY_S = 2.0
 NOTED_EVERY_S = 1.0
 LONGEST_S = 900

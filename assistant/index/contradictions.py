@@ -88,11 +88,6 @@ class Contradiction:
     where: Disagreement
 
 
-def between(one: str, other: str) -> list[Disagreement]:
-    """Where two texts disagree, in the order of the first one."""
-    return list(_disagreements(statements(one), statements(other)))
-
-
 def _disagreements(ones: Sequence[Statement], others: Sequence[Statement]) -> Iterator[Disagreement]:
     return (found for a in ones for b in others if (found := compared(a, b)) is not None)
 

@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from assistant.domain import Passage, Place
-from assistant.index.contradictions import among, between, siblings
+from assistant.index.contradictions import Disagreement, among, compared, siblings, statements
+
+
+def between(one: str, other: str) -> list[Disagreement]:
+    return [found for a in statements(one) for b in statements(other) if (found := compared(a, b)) is not None]
 
 
 @pytest.mark.parametrize(

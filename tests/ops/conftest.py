@@ -3,9 +3,11 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from sqlmodel import col, select
 
 from assistant.chat.receipt import trace_id
 from assistant.database.engine import Database
+from assistant.database.tables import OutboxRow
 from assistant.domain import Answer, Asker, Attempt, Decision, Level, PromptUse, Receipt, StepTime, now
 from assistant.memory import people, threads
 from tests.databases import db, migrated_file, postgres
@@ -16,6 +18,13 @@ __all__ = ["db", "migrated_file", "postgres"]
 @pytest.fixture
 async def ada(db: Database) -> Asker:
     return people.asker_of(await people.add(db, "ada@example.test", name="Ada", groups=["finance"]))
+
+
+async def waiting(db: Database) -> int:
+    """How many items of the outbox have not been delivered."""
+    async with db.read() as session:
+        rows = await session.exec(select(OutboxRow.seq).where(col(OutboxRow.delivered_at).is_(None)))
+        return len(rows.all())
 
 
 async def answered(db: Database, asker: Asker, question: str = "How many days?", text: str = "Ten [1].") -> Answer:
