@@ -425,7 +425,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _verify(self, text: str, record: Record) -> None:
         passages = dict(enumerate(record.passages, 1))
         with record.step("verify") as notes:
-            if self._s.settings.chat.judge and self._s.models.has("small"):
+            if self._s.settings.chat.judge and self._s.models.has(self._s.prompts["judge"].tier):
                 with self._s.job("judge", verify.LIMIT_S, record) as (prompt, call):
                     record.verification, decided = await verify.judged(
                         text, passages, self._language, models=self._s.models, prompt=prompt, call=call

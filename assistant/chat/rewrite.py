@@ -54,12 +54,12 @@ async def standalone(
     question: str, window: Sequence[PastTurn], *, models: Models, prompt: Prompt, call: Call, weight: float
 ) -> Search:
     """The question as it is searched: rewritten by the small model where there is one, fused otherwise."""
-    if not window or not models.has("small"):
+    if not window or not models.has(prompt.tier):
         return fused(question, window, weight)
     history = "\n".join(f"Q: {t.question}\nA: {t.answer[:ANSWER_CHARS]}" for t in window[-3:])
     try:
         messages = prompt.render(history=history, question=question)
-        found = await structured.ask(models, "small", messages, _Rewritten, call)
+        found = await structured.ask(models, prompt.tier, messages, _Rewritten, call)
     except ModelError:
         return replace(fused(question, window, weight), note="not rewritten; searched with the turn before")
     return Search(found.question, note="stands alone" if found.standalone else "rewritten from the thread")

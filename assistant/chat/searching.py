@@ -106,15 +106,14 @@ class Searching:
         """The questions that a question is searched as: by rule, else by a model where it may need several."""
         steps, models = self.services.settings.chat.steps, self.services.models
         parts = decompose.parts(question) if steps.decompose else [question]
-        asks = steps.decompose and steps.decompose_by_model and not self.quoting and models.has("strong")
+        able = not self.quoting and models.has(self.services.prompts["decompose"].tier)
+        asks = steps.decompose and steps.decompose_by_model and able
         if len(parts) > 1 or not asks or not decompose.hinted(question):
             return parts
         if question not in self.parts:
             job = self.services.job("decompose", decompose.LIMIT_S, self.record)
             with self.record.step("decompose") as notes, job as (prompt, call):
-                self.parts[question] = await decompose.by_model(
-                    question, models=models, tier="strong", prompt=prompt, call=call
-                )
+                self.parts[question] = await decompose.by_model(question, models=models, prompt=prompt, call=call)
                 notes.append(f"{len(self.parts[question])} parts by a model")
         return self.parts[question]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -399,6 +400,15 @@ async def test_a_stream_that_cannot_begin_ends_with_its_error(office: Office) ->
     with pytest.raises(NotFoundError):
         async with asyncio.timeout(20):
             _ = [t async for t in stream.async_response_gen()]
+
+
+async def test_a_prompt_says_which_tier_its_work_is_for(office: Office, provider: Provider) -> None:
+    services, thread = office.services(provider.settings("ok", tier="strong")), str(uuid4())
+    for tier, asked in (("small", set()), ("strong", {"strong"})):
+        services.prompts["rewrite"] = replace(services.prompts["rewrite"], tier=tier)
+        await office.ask(services, "How many vacation days has every employee?", thread=thread)
+        answer, _ = await office.ask(services, "And when do they lapse?", thread=thread)
+        assert {a.tier for a in answer.receipt.attempts if a.feature == "rewrite"} == asked
 
 
 async def test_a_turn_knows_nothing_of_what_the_one_before_found(office: Office) -> None:
