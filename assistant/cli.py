@@ -255,7 +255,7 @@ def _print_run(report: dict[str, Any]) -> None:
     out.print(
         f"Release {report['release']}: {report['documents']} documents, {report['passages']} passages "
         f"({report['added']} added, {report['changed']} changed, {report['removed']} removed, "
-        f"{report['unchanged']} unchanged) in {report['seconds']} s"
+        f"{report['renamed']} renamed, {report['unchanged']} unchanged) in {report['seconds']} s"
     )
     for path in report["empty"]:
         out.print(f"  no text: {path}", markup=False)

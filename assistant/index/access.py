@@ -80,6 +80,16 @@ async def _rule(session: AsyncSession, name: str, groups: list[str]) -> int:
     return rule.id
 
 
+async def rule_at(session: AsyncSession, source: Source, path: str, said: Said) -> int:
+    """The id of the rule that a document at this path falls under. One that is there is taken as it is."""
+    name = rule_for(source, path)
+    name = _narrowed_key(name, said) if said else name
+    rule = (await session.exec(select(AccessRule).where(AccessRule.key == name))).first()
+    if rule is not None and rule.id is not None:
+        return rule.id
+    return await _rule(session, name, groups_for(source, path, said))
+
+
 async def withdraw(session: AsyncSession, source: str, path: str) -> None:
     """Let nobody find a document from the next question on; its passages leave with the next run."""
     statement = select(DocumentRow).where(
