@@ -538,7 +538,7 @@ async def contradictions(
                 {
                     "document": s.document.path,
                     "owner": s.document.owner,
-                    "modified": s.document.modified and s.document.modified.date().isoformat(),
+                    "dated": s.at and s.at.date().isoformat(),
                     "says": s.text[s.start : s.end],
                 }
                 for s in pair.sides

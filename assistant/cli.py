@@ -566,7 +566,7 @@ def index_contradictions(
         return
     for pair in found["pairs"]:
         for side in pair["documents"]:
-            facts = ", ".join(filter(None, (side["owner"], side["modified"])))
+            facts = ", ".join(filter(None, (side["owner"], side["dated"])))
             out.print(f"{side['document']} ({facts or 'no owner, no date'}): {side['says']}", markup=False)
         out.print()
     out.print(f"Pairs: {found['count']}.")
