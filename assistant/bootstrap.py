@@ -129,13 +129,13 @@ def demo_accounts(settings: Settings) -> list[dict[str, Any]]:
     return list(json.loads(file.read_text()))
 
 
-def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Reader:
+def _embedder(settings: Settings, calls: list[Attempt] | None = None, *, hurried: bool = False) -> Reader:
     from assistant.index.embed import embedder_from
 
-    return embedder_from(settings, calls.append if calls is not None else None)
+    return embedder_from(settings, calls.append if calls is not None else None, hurried=hurried)
 
 
-def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Reader | None]:
+def _embedder_of(settings: Settings, own: Reader, *, hurried: bool = False) -> Callable[[ReleaseRow], Reader | None]:
     """Gives the embedder that a release was made with, from the names it keeps; None when it makes other vectors."""
     made = {own.fingerprint: own}
 
@@ -143,7 +143,7 @@ def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Read
         if row.embedder not in made and row.embedded_by:
             # Before there was a choice, the model made the codes.
             index = settings.index.model_copy(update={"word_codes": "model"} | row.embedded_by)
-            other = _embedder(settings.model_copy(update={"index": index}))
+            other = _embedder(settings.model_copy(update={"index": index}), hurried=hurried)
             made[other.fingerprint] = other
         return made.get(row.embedder)
 
@@ -178,8 +178,9 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
     async with database(settings) as db:
         async with db.write() as session:
             await access.realign(session, settings.sources)
-        embedder = _embedder(settings)
-        knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
+        embedder = _embedder(settings, hurried=answering)
+        embedder_of = _embedder_of(settings, embedder, hurried=answering)
+        knowledge = Knowledge(db, Store(settings.index_uri), embedder, embedder_of)
         chat = settings.chat
         knowledge.recipe = replace(
             knowledge.recipe,

@@ -396,7 +396,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             way = f"{prompt.name} {prompt.version}|{models}|{self._language}|{chat.passages}|{chat.judge}"
             scope = cache.Scope(self._today.rules, release, way)
             await self._read()
-            entry = self._s.cache.find(scope, question, await self._s.knowledge.vector(question))
+            try:
+                vector = await self._s.knowledge.vector(question)
+            except ModelError:
+                record.cache = "off"
+                notes.append("the embedding model did not answer")
+                return None, None
+            entry = self._s.cache.find(scope, question, vector)
             if entry is not None:
                 documents = {p.document_id for p in entry.passages}
                 if documents != await self._s.knowledge.readable(self._asker, documents):
@@ -424,7 +430,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return
         if record.release != scope.release or record.restarts or record.said or record.choices:
             return
-        vector = await self._s.knowledge.vector(question)
+        try:
+            vector = await self._s.knowledge.vector(question)
+        except ModelError:
+            return
         passages = tuple(record.passages)
         kept = cache.Entry(
             scope, question, vector, text, passages, record.decision, record.verification, time.monotonic()
