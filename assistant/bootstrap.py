@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Final, Progress
-from assistant.errors import AssistantError, InputError, ReleaseError
+from assistant.errors import AssistantError, InputError, NotFoundError, ReleaseError
 from assistant.settings import Settings, Source
 
 if TYPE_CHECKING:
@@ -622,6 +622,27 @@ async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
                 await access.realign(session, settings.sources)
                 session.add(AuditRow(person="command line", action="apply rights", subject=str(len(changes))))
     return [c.model_dump(mode="json") for c in changes]
+
+
+async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+    """Give a person these groups, unless `dry_run`, and say which documents they gain and lose by it.
+
+    Raises `NotFoundError` for an unknown address.
+    """
+    from assistant.index import access
+    from assistant.memory import people
+
+    async with database(settings) as db:
+        person = await people.by_email(db, email)
+        if person is None:
+            raise NotFoundError(f"There is no account for {email}.", "See `assistant users list`.")
+        before, wanted = people.asker_of(person), people.clean_groups(groups)
+        after = before.model_copy(update={"groups": frozenset({EVERYONE, *wanted})})
+        async with db.read() as session:
+            change = await access.preview_groups(session, before, after)
+        if not dry_run:
+            await people.set_groups(db, email, groups)
+    return {"groups": wanted, "change": change.model_dump(mode="json")}
 
 
 async def evaluate_retrieval(

@@ -420,12 +420,16 @@ def index_rights(
         _print_json({"changes": changes, "applied": not dry_run})
         return
     for change in changes:
-        out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
-        for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
-            for path in paths:
-                out.print(f"  {sign} {path}", markup=False)
+        _print_change(change)
     if not changes:
         out.print("Nobody gains or loses a document.")
+
+
+def _print_change(change: dict[str, Any]) -> None:
+    out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
+    for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
+        for path in paths:
+            out.print(f"  {sign} {path}", markup=False)
 
 
 def _listed(settings: Settings, name: str, as_json: bool, read: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
@@ -643,20 +647,21 @@ def users_passwd(
 def users_groups(
     email: str,
     groups: Annotated[str, typer.Argument(help="Comma-separated; these replace the present ones.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what they would gain and lose.")] = False,
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Set the groups of a person; it holds from the next question."""
+    """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
     settings = load(config, data)
 
-    async def job() -> list[str]:
+    async def job() -> dict[str, Any]:
         from assistant import bootstrap
-        from assistant.memory import people
 
-        async with bootstrap.database(settings) as db:
-            return (await people.set_groups(db, email, groups.split(","))).groups
+        return await bootstrap.set_groups(settings, email, groups.split(","), dry_run=dry_run)
 
-    out.print(f"{email}: {', '.join(_run(job())) or 'only everyone'}", markup=False)
+    told = _run(job())
+    out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
+    _print_change(told["change"])
 
 
 @users_app.command("remove")

@@ -167,6 +167,18 @@ async def in_force(session: AsyncSession) -> list[tuple[AccessRule, int]]:
     return [(rule, int(n)) for rule, n in (await session.exec(statement)).all()]
 
 
+async def preview_groups(session: AsyncSession, before: Asker, after: Asker) -> Change:
+    """What a person would gain and lose, were they of the groups of `after`. Writes nothing."""
+    rules = {r.id: set(r.groups) for r in (await session.exec(select(AccessRule))).all()}
+    statement: Any = select(col(DocumentRow.path), col(DocumentRow.rule_id)).where(col(DocumentRow.state) == "indexed")
+    paths: dict[bool, list[str]] = {True: [], False: []}
+    for path, rule in (await session.exec(statement)).all():
+        then, now_ = (bool(rules.get(rule, set()) & who.groups) for who in (before, after))
+        if then != now_:
+            paths[now_].append(path)
+    return Change(person=before.email, gains=tuple(sorted(paths[True])), loses=tuple(sorted(paths[False])))
+
+
 async def preview(session: AsyncSession, sources: Iterable[Source], people: Iterable[Asker]) -> list[Change]:
     """Who would gain and lose which documents, were the rules of these sources what the settings say. Writes nothing.
 
