@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Final, Progress
+from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Decision, Final, Level, Progress
 from assistant.errors import AssistantError, InputError, NotFoundError, ReleaseError
 from assistant.settings import Settings, Source
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
+    from assistant.index.explain import Explanation
     from assistant.index.release import Judgement
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
@@ -754,6 +755,20 @@ async def calibrate(
             answer = await tried.ask(case)
             rows.append(Judged(case.id, answer.receipt.decision.signals, answerable))
     return {**fit(rows, declined_wrong), "embedder": _embedder(settings).fingerprint}
+
+
+def outcome(built: Parts, told: Explanation) -> Decision:
+    """Whether a question that was searched as somebody else would be answered, so far as its passages tell.
+
+    Raises `SettingsError` when the installation's calibration cannot be read.
+    """
+    from assistant.chat import decide
+
+    if not told.stages["reranked"]:
+        return Decision(level=Level.DECLINED, reason="nothing found")
+    assert built.embedder is not None
+    own = decide.calibration(calibration_file(built.settings), built.embedder.fingerprint)
+    return decide.by_signals(told.signals, told.word_codes, built.settings.chat, own)
 
 
 def calibration_file(settings: Settings) -> Path:

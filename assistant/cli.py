@@ -190,13 +190,15 @@ def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) ->
             # Whoever may start this command may read the index anyway.
             operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
             told = await explain(parts.db, parts.knowledge, operator, await parts.asker(as_), query, k)
-            return told.model_dump(mode="json")
+            decision = bootstrap.outcome(parts, told)
+            return told.model_dump(mode="json") | {"level": decision.level, "why": decision.reason}
 
     told = _run(job())
     if as_json:
         _print_json(told)
         return
     out.print(f"{told['person']} ({', '.join(told['groups'])}), release {told['release']}", markup=False)
+    out.print(f"{told['level']}: {told['why']}", markup=False)
     for stage, hits in told["stages"].items():
         out.print(stage, style="bold")
         for hit in hits:

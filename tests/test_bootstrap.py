@@ -10,9 +10,11 @@ import pytest
 
 from assistant import bootstrap
 from assistant.database.tables import ReleaseRow
+from assistant.domain import ADMINS, EVERYONE, Asker
 from assistant.errors import InputError, NotFoundError
 from assistant.index import ingest
 from assistant.index.embed import embedder_from
+from assistant.index.explain import explain
 from assistant.memory import people
 from assistant.ops import gate
 from assistant.settings import AccessEntry, IndexSettings, Settings, Source
@@ -108,6 +110,19 @@ async def test_what_other_groups_would_change_for_somebody_is_told_before_it_hol
     assert told["change"]["loses"] == ["b.md"]
     with pytest.raises(NotFoundError, match="no account"):
         await bootstrap.set_groups(settings, "bob@example.test", ["sales"], dry_run=True)
+
+
+async def test_a_question_searched_as_somebody_else_says_whether_they_would_be_answered(installed: Settings) -> None:
+    chat = installed.chat.model_copy(update={"answer_threshold": 0.05, "weak_threshold": 0.01})
+    settings = installed.model_copy(update={"chat": chat})
+    await sync(settings)
+    async with bootstrap.parts(settings, answering=False) as parts:
+        admin, everyone, nobody = (
+            Asker(person_id="p", email="a@example.test", groups=frozenset({g})) for g in (ADMINS, EVERYONE, "none")
+        )
+        for who, level in ((everyone, "answered"), (nobody, "declined")):
+            told = await explain(parts.db, parts.knowledge, admin, who, "Holiday")
+            assert bootstrap.outcome(parts, told).level == level
 
 
 async def test_contradictions_are_those_of_the_release_that_answers_after_going_back_and_after_accepting(
