@@ -198,13 +198,15 @@ def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) ->
             # Whoever may start this command may read the index anyway.
             operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
             told = await explain(parts.db, parts.knowledge, operator, await parts.asker(as_), query, k)
-            return told.model_dump(mode="json")
+            decision = bootstrap.outcome(parts, told)
+            return told.model_dump(mode="json") | {"level": decision.level, "why": decision.reason}
 
     told = _run(job())
     if as_json:
         _print_json(told)
         return
     out.print(f"{told['person']} ({', '.join(told['groups'])}), release {told['release']}", markup=False)
+    out.print(f"{told['level']}: {told['why']}", markup=False)
     for stage, hits in told["stages"].items():
         out.print(stage, style="bold")
         for hit in hits:
@@ -266,7 +268,7 @@ def _print_run(report: dict[str, Any]) -> None:
     out.print(
         f"Release {report['release']}: {report['documents']} documents, {report['passages']} passages "
         f"({report['added']} added, {report['changed']} changed, {report['removed']} removed, "
-        f"{report['unchanged']} unchanged) in {report['seconds']} s"
+        f"{report['renamed']} renamed, {report['unchanged']} unchanged) in {report['seconds']} s"
     )
     for path in report["empty"]:
         out.print(f"  no text: {path}", markup=False)
@@ -383,12 +385,16 @@ def index_rights(
         _print_json({"changes": changes, "applied": not dry_run})
         return
     for change in changes:
-        out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
-        for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
-            for path in paths:
-                out.print(f"  {sign} {path}", markup=False)
+        _print_change(change)
     if not changes:
         out.print("Nobody gains or loses a document.")
+
+
+def _print_change(change: dict[str, Any]) -> None:
+    out.print(f"{change['person']}: gains {len(change['gains'])}, loses {len(change['loses'])}", markup=False)
+    for sign, paths in (("+", change["gains"]), ("-", change["loses"])):
+        for path in paths:
+            out.print(f"  {sign} {path}", markup=False)
 
 
 def _listed(settings: Settings, name: str, as_json: bool, read: Callable[[Database], Awaitable[Rows]]) -> None:
@@ -511,7 +517,7 @@ def index_contradictions(
         return
     for pair in found["pairs"]:
         for side in pair["documents"]:
-            facts = ", ".join(filter(None, (side["owner"], side["modified"])))
+            facts = ", ".join(filter(None, (side["owner"], side["dated"])))
             out.print(f"{side['document']} ({facts or 'no owner, no date'}): {side['says']}", markup=False)
         out.print()
     out.print(f"Pairs: {found['count']}.")
@@ -576,14 +582,14 @@ def users_passwd(
 def users_groups(
     email: str,
     groups: Annotated[str, typer.Argument(help="Comma-separated; these replace the present ones.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what they would gain and lose.")] = False,
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Set the groups of a person; it holds from the next question."""
-    from assistant.memory import people
-
-    person = _in_database(load(config, data), lambda db: people.set_groups(db, email, groups.split(",")))
-    out.print(f"{email}: {', '.join(person.groups) or 'only everyone'}", markup=False)
+    """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
+    told = _run(bootstrap.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
+    out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
+    _print_change(told["change"])
 
 
 @users_app.command("remove")

@@ -72,16 +72,23 @@ def decide(found: Found, settings: ChatSettings, own: Calibration | None = None)
     """Answered, weak or declined; by the calibration that ships unless the installation has its own."""
     if not found.passages:
         return Decision(level=Level.DECLINED, reason="nothing found")
-    calibrated = own or SHIPPED[found.word_codes]
+    return by_signals(found.signals, found.word_codes, settings, own)
+
+
+def by_signals(
+    signals: Mapping[str, float], word_codes: WordCodes, settings: ChatSettings, own: Calibration | None = None
+) -> Decision:
+    """What `decide` says of passages with these signals."""
+    calibrated = own or SHIPPED[word_codes]
     answer_at = settings.answer_threshold if settings.answer_threshold is not None else calibrated.answer_at
     weak_at = settings.weak_threshold if settings.weak_threshold is not None else calibrated.weak_at
-    value = calibrated.score(found.signals)
+    value = calibrated.score(signals)
     level, against, reason = Level.DECLINED, weak_at, "nothing close enough"
     if value >= answer_at:
         level, against, reason = Level.ANSWERED, answer_at, "the passages fit the question"
     elif value >= weak_at:
         level, against, reason = Level.WEAK, answer_at, "the passages are only close"
-    return Decision(level=level, score=value, threshold=against, reason=reason, signals=found.signals)
+    return Decision(level=level, score=value, threshold=against, reason=reason, signals=dict(signals))
 
 
 class _Enough(BaseModel):

@@ -359,7 +359,13 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         """An answer to this question that was given before, if all it rests on is still the asker's."""
         record = searching.record
         with record.step("cache") as notes:
-            entry = self._s.cache.find(scope, question, await searching.vector(question))
+            try:
+                vector = await searching.vector(question)
+            except ModelError:
+                record.cache = "off"
+                notes.append("the embedding model did not answer")
+                return None
+            entry = self._s.cache.find(scope, question, vector)
             if entry is not None:
                 documents = {p.document_id for p in entry.passages}
                 if documents != await self._s.knowledge.readable(self._asker, documents):
@@ -380,7 +386,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record = searching.record
         if record.release != scope.release or not cache.sound(record):
             return
-        vector, passages = await searching.vector(question), tuple(record.passages)
+        try:
+            vector = await searching.vector(question)
+        except ModelError:
+            return
+        passages = tuple(record.passages)
         self._s.cache.keep(
             cache.Entry(scope, question, vector, text, passages, record.decision, record.verification, time.monotonic())
         )

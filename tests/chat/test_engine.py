@@ -15,7 +15,7 @@ from assistant.chat.models import Models
 from assistant.chat.services import Services
 from assistant.chat.turns import Turns
 from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
-from assistant.errors import NotFoundError
+from assistant.errors import ModelError, NotFoundError
 from assistant.memory import people, threads
 from assistant.ops import usage
 from assistant.settings import PROJECT, Settings
@@ -87,6 +87,25 @@ def shown(events: list[Event]) -> str:
         elif isinstance(event, Delta):
             text += event.text
     return text
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_where_the_embedding_model_is_down_a_question_is_answered_by_words(
+    office: Office, provider: Provider, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    async def down(*_: object) -> None:
+        raise ModelError("The embedding model did not answer.")
+
+    monkeypatch.setattr(office.index.embedder, "embed", down)
+    services = office.services(provider.settings("ok") if configured else None)
+    if not configured:
+        services = replace(services, models=Models(services.settings, office.index.embedder))
+    answer, _ = await office.ask(services, "How many vacation days do employees have a year?")
+    assert answer.receipt.outcome == "complete"
+    assert [p.document for p in answer.receipt.passages][:1] == ["leave.md"]
+    (step,) = (s for s in answer.receipt.steps if s.name == "retrieve")
+    assert "searched by words alone" in str(step)
+    assert configured or "28 days" in answer.text
 
 
 async def test_an_answer_quotes_the_document_and_its_citations_resolve(office: Office) -> None:
