@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -441,6 +443,19 @@ async def test_a_turn_knows_nothing_of_what_the_one_before_found(office: Office)
         pass
     assert engine.answer.abstained
     assert engine.answer.nearest == ()
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(0, "a moment ago"), (1, "a minute ago"), (3, "3 minutes ago")])
+async def test_an_answer_given_again_says_how_long_ago_it_was_given(
+    office: Office, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str
+) -> None:
+    services = office.services()
+    first, _ = await office.ask(services, "How many vacation days has every employee?")
+    clock = time.monotonic
+    monkeypatch.setattr(cache, "time", SimpleNamespace(monotonic=lambda: clock() + 60 * minutes))
+    repeated, _ = await office.ask(services, "How many vacation days has every employee?")
+    assert f"Answered {said}, from the same passages." in repeated.text
+    assert repeated.text.endswith(first.text)
 
 
 async def test_the_same_question_is_answered_again_at_once_and_says_so(office: Office) -> None:
