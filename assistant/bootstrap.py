@@ -10,20 +10,22 @@ import secrets
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Final, Progress
-from assistant.errors import AssistantError, InputError, ReleaseError
+from assistant.domain import ADMINS, EVERYONE, Answer, Asker, Attempt, Case, Decision, Final, Level, Progress
+from assistant.errors import AssistantError, InputError, NotFoundError, ReleaseError
 from assistant.settings import Settings, Source
 
 if TYPE_CHECKING:
-    from assistant.chat.engine import Services
+    from assistant.chat.models import Models
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
+    from assistant.index.explain import Explanation
     from assistant.index.release import Judgement
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
@@ -43,6 +45,8 @@ class Parts:
     services: Services | None
     turns: Turns | None
     embedder: Reader | None = None
+    # Made when an admin has a question answered under another model, and kept: LiteLLM never lets a router go.
+    others: dict[str, Models] = field(default_factory=dict)
 
     async def asker(self, email: str) -> Asker:
         """The person on the command line. Raises `InputError` when none is named."""
@@ -129,13 +133,13 @@ def demo_accounts(settings: Settings) -> list[dict[str, Any]]:
     return list(json.loads(file.read_text()))
 
 
-def _embedder(settings: Settings, calls: list[Attempt] | None = None) -> Reader:
+def _embedder(settings: Settings, calls: list[Attempt] | None = None, *, hurried: bool = False) -> Reader:
     from assistant.index.embed import embedder_from
 
-    return embedder_from(settings, calls.append if calls is not None else None)
+    return embedder_from(settings, calls.append if calls is not None else None, hurried=hurried)
 
 
-def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Reader | None]:
+def _embedder_of(settings: Settings, own: Reader, *, hurried: bool = False) -> Callable[[ReleaseRow], Reader | None]:
     """Gives the embedder that a release was made with, from the names it keeps; None when it makes other vectors."""
     made = {own.fingerprint: own}
 
@@ -143,7 +147,7 @@ def _embedder_of(settings: Settings, own: Reader) -> Callable[[ReleaseRow], Read
         if row.embedder not in made and row.embedded_by:
             # Before there was a choice, the model made the codes.
             index = settings.index.model_copy(update={"word_codes": "model"} | row.embedded_by)
-            other = _embedder(settings.model_copy(update={"index": index}))
+            other = _embedder(settings.model_copy(update={"index": index}), hurried=hurried)
             made[other.fingerprint] = other
         return made.get(row.embedder)
 
@@ -178,8 +182,9 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
     async with database(settings) as db:
         async with db.write() as session:
             await access.realign(session, settings.sources)
-        embedder = _embedder(settings)
-        knowledge = Knowledge(db, Store(settings.index_uri), embedder, _embedder_of(settings, embedder))
+        embedder = _embedder(settings, hurried=answering)
+        embedder_of = _embedder_of(settings, embedder, hurried=answering)
+        knowledge = Knowledge(db, Store(settings.index_uri), embedder, embedder_of)
         chat = settings.chat
         knowledge.recipe = replace(
             knowledge.recipe,
@@ -199,8 +204,8 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
 
 def _add_answering(built: Parts, embedder: Reader) -> None:
     from assistant.chat import cache, decide, guard, prompts
-    from assistant.chat.engine import Services
     from assistant.chat.models import Models
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
 
     settings = built.settings
@@ -233,12 +238,16 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
 
         tracer = Tracer(settings)
     async with parts(settings) as built:
-        # The first question need not wait for the release to be read and checked. The embedder and LiteLLM's first call
-        # would cost 130 MB more of idle memory to save it a second.
+        # The first question need not wait for the release to be read and checked.
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
         assert built.services is not None
         services = built.services
+        if settings.models.deployments:
+            # Many may ask in the first second. One's own trial without a model waits a second for its first answer
+            # instead of holding 130 MB more from the start.
+            assert built.embedder is not None
+            await asyncio.gather(services.models.ready(), built.embedder.ready())
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
@@ -301,6 +310,7 @@ async def sync(
     *,
     allow_removals: bool = False,
     retry_failed: bool = False,
+    drop_others: bool = False,
     only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Index the configured sources, of these the ones that `only` names, or these folders; see `ingest.sync`."""
@@ -340,7 +350,7 @@ async def sync(
             configured=not paths,
             started_by=started_by,
             progress=progress,
-            drop_others=False,
+            drop_others=drop_others,
             allow_removals=allow_removals,
             retry_failed=retry_failed,
             whole=not only,
@@ -384,10 +394,12 @@ async def answer_again(
 
     assert built.services is not None
     own = _replaying(built.settings, model)
+    if model and model not in built.others:
+        built.others[model] = Models(own, built.embedder)
     services = replace(
         built.services,
         settings=own,
-        models=Models(own, built.embedder) if model else built.services.models,
+        models=built.others[model] if model else built.services.models,
         cache=cache.AnswerCache(0),
         # An admin's looking back takes nothing from what the person may ask.
         rate=guard.RateLimit(own.chat.questions_per_minute),
@@ -538,7 +550,7 @@ async def contradictions(
                 {
                     "document": s.document.path,
                     "owner": s.document.owner,
-                    "modified": s.document.modified and s.document.modified.date().isoformat(),
+                    "dated": s.at and s.at.date().isoformat(),
                     "says": s.text[s.start : s.end],
                 }
                 for s in pair.sides
@@ -621,6 +633,27 @@ async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
                 await access.realign(session, settings.sources)
                 session.add(AuditRow(person="command line", action="apply rights", subject=str(len(changes))))
     return [c.model_dump(mode="json") for c in changes]
+
+
+async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+    """Give a person these groups, unless `dry_run`, and say which documents they gain and lose by it.
+
+    Raises `NotFoundError` for an unknown address.
+    """
+    from assistant.index import access
+    from assistant.memory import people
+
+    async with database(settings) as db:
+        person = await people.by_email(db, email)
+        if person is None:
+            raise NotFoundError(f"There is no account for {email}.", "See `assistant users list`.")
+        before, wanted = people.asker_of(person), people.clean_groups(groups)
+        after = before.model_copy(update={"groups": frozenset({EVERYONE, *wanted})})
+        async with db.read() as session:
+            change = await access.preview_groups(session, before, after)
+        if not dry_run:
+            await people.set_groups(db, email, groups)
+    return {"groups": wanted, "change": change.model_dump(mode="json")}
 
 
 async def evaluate_retrieval(
@@ -732,6 +765,20 @@ async def calibrate(
             answer = await tried.ask(case)
             rows.append(Judged(case.id, answer.receipt.decision.signals, answerable))
     return {**fit(rows, declined_wrong), "embedder": _embedder(settings).fingerprint}
+
+
+def outcome(built: Parts, told: Explanation) -> Decision:
+    """Whether a question that was searched as somebody else would be answered, so far as its passages tell.
+
+    Raises `SettingsError` when the installation's calibration cannot be read.
+    """
+    from assistant.chat import decide
+
+    if not told.stages["reranked"]:
+        return Decision(level=Level.DECLINED, reason="nothing found")
+    assert built.embedder is not None
+    own = decide.calibration(calibration_file(built.settings), built.embedder.fingerprint)
+    return decide.by_signals(told.signals, told.word_codes, built.settings.chat, own)
 
 
 def calibration_file(settings: Settings) -> Path:

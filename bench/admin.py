@@ -24,10 +24,22 @@ from assistant.domain import ADMINS, Decision, Level, PassageUse, Receipt, Score
 from assistant.errors import ReleaseError
 from assistant.settings import Settings
 from assistant.web import house
-from assistant.web.admin import index_routes, routes
+from assistant.web.admin import index_routes, routes, rules
 from assistant.web.sessions import Visit, enter
 
 TIMES = 7
+SOURCES = 4
+# What the settings file says once somebody has narrowed a folder in each source.
+SOURCE = """
+[[sources]]
+name = "s{n}"
+path = "."
+groups = ["everyone"]
+
+[[sources.access]]
+match = "folder {n}/**"
+groups = ["leadership"]
+"""
 AT_ONCE = 2_000
 LIST_ONLY = {"HX-Request": "true"}
 PAGES = {
@@ -43,6 +55,7 @@ PAGES = {
     "stale, unread": ("/admin/stale?kind=unread&months=6", {}),
     "ratings": ("/admin/ratings", {}),
     "cost": ("/admin/cost", {}),
+    "rights, by a changed file": ("/admin/rules", {}),
 }
 
 
@@ -68,7 +81,7 @@ async def fill(db: Database, documents: int, receipts: int) -> None:
 def _document(n: int) -> DocumentRow:
     failed = n % 20 == 0
     return DocumentRow(
-        source=f"s{n % 4}",
+        source=f"s{n % SOURCES}",
         path=f"folder {n % 97}/plan {n}.{('pdf', 'md', 'docx')[n % 3]}",
         title=f"Plan {n} of the year",
         owner=f"owner {n % 40}",
@@ -120,6 +133,10 @@ async def measure(documents: int, receipts: int) -> dict[str, Any]:
         app = FastAPI()
         app.include_router(routes.router)
         app.include_router(index_routes.router)
+        app.include_router(rules.router)
+        config = Path(folder) / "assistant.toml"
+        config.write_text("".join(SOURCE.format(n=n) for n in range(SOURCES)))
+        os.environ["ASSISTANT_CONFIG"] = str(config)
         taken: dict[str, float] = {}
         cpu: dict[str, float] = {}
         transport = httpx.ASGITransport(app=app)

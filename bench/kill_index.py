@@ -73,7 +73,10 @@ async def _served(index: Index) -> tuple[str, int]:
 
 
 async def measure(runs: int, pages: int = PAGES) -> dict[str, object]:
-    """Half of the runs change documents in the table that serves, half build a new one for another model."""
+    """Half of the runs change documents in the table that serves, half build a new one for another model.
+
+    All change two thirds of the pages, remove one, add one and move one into a folder.
+    """
     rng = random.Random(7)
     counts = {"runs": 0, "opened": 0, "whole": 0, "same_hash": 0, "duplicates": 0, "ended_before": 0}
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,7 +89,11 @@ async def measure(runs: int, pages: int = PAGES) -> dict[str, object]:
             await index.sync({f"{n}.md": f"# Page {n}\n\nThe old text of page {n}." for n in range(pages)})
             old, _ = await _served(index)
         changed = {f"{n}.md": f"# Page {n}\n\nThe new text of page {n}." for n in range(pages * 2 // 3)}
-        put(base / "share", {**changed, f"{pages - 1}.md": None, f"{pages}.md": f"# Page {pages}\n\nOne more."})
+        kept = f"{pages - 2}.md"
+        moved = {kept: None, f"moved/{kept}": (base / "share" / kept).read_text()}
+        put(
+            base / "share", {**changed, **moved, f"{pages - 1}.md": None, f"{pages}.md": f"# Page {pages}\n\nOne more."}
+        )
         wanted, took = {}, {}
         for model in MODELS:
             home = shutil.copytree(base, Path(scratch, "undisturbed"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -59,6 +61,7 @@ async def measure(askers: int, documents: int) -> dict[str, object]:
 async def _switched(own: settings.Settings, after: Path, askers: int, fake: FakeEmbeddings) -> dict[str, object]:
     answers: list[Answer] = []
     failed: list[str] = []
+    seconds: list[float] = []
     done = asyncio.Event()
     async with bootstrap.parts(own) as parts:
 
@@ -67,10 +70,12 @@ async def _switched(own: settings.Settings, after: Path, askers: int, fake: Fake
             while not done.is_set():
                 n += 1
                 words = (WORDS[(number * 31 + n * 17 + i * 7) % len(WORDS)] for i in range(3))
+                began = time.monotonic()
                 try:
                     answers.append(await parts.answer(asker, f"When is the {' '.join(words)} due?"))
                 except AssistantError as error:
                     failed.append(str(error))
+                seconds.append(time.monotonic() - began)
 
         persons = [people.asker_of(await people.add(parts.db, f"p{n}@example.test")) for n in range(askers)]
         tasks = [asyncio.create_task(ask(person, n)) for n, person in enumerate(persons)]
@@ -96,12 +101,14 @@ async def _switched(own: settings.Settings, after: Path, askers: int, fake: Fake
     for reason, count in Counter(failed).items():
         print(f"{count} times: {reason}", file=sys.stderr)  # noqa: T201 - what to look at
     return {
-        "questions": len(answers) + len(failed),
+        "questions": len(seconds),
         "failed": len(failed),
         "mixed": mixed,
         "by_release": dict(sorted(Counter(a.receipt.release for a in answers).items(), key=str)),
         "with_passages": sum(bool(a.receipt.passages) for a in answers),
         "texts_embedded": dict(fake.texts),
+        "seconds_p50": round(statistics.median(seconds), 1),
+        "seconds_max": round(max(seconds), 1),
     }
 
 

@@ -10,18 +10,21 @@ import pytest
 
 from assistant import bootstrap
 from assistant.database.tables import ReleaseRow
-from assistant.errors import InputError
+from assistant.domain import ADMINS, EVERYONE, Asker
+from assistant.errors import InputError, NotFoundError
 from assistant.index import ingest
 from assistant.index.embed import embedder_from
+from assistant.index.explain import explain
+from assistant.memory import people
 from assistant.ops import gate
-from assistant.settings import IndexSettings, Settings, Source
+from assistant.settings import AccessEntry, IndexSettings, Settings, Source
 from tests.index.conftest import HashEmbedder, InThisProcess, put
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     embedder = HashEmbedder()
-    monkeypatch.setattr(bootstrap, "_embedder", lambda *_: embedder)
+    monkeypatch.setattr(bootstrap, "_embedder", lambda *_, **__: embedder)
     monkeypatch.setattr(ingest, "Workers", InThisProcess)
     put(tmp_path, {"one/a.md": "# A\n\nHoliday.", "two/b.md": "# B\n\nTravel."})
     sources = [
@@ -84,6 +87,42 @@ async def test_each_source_tells_its_documents_its_runs_and_what_is_wrong(instal
     (tmp_path / "one").rename(tmp_path / "away too")
     with pytest.raises(InputError, match="of one: there is no folder"):
         await sync(installed)
+
+
+async def test_what_other_groups_would_change_for_somebody_is_told_before_it_holds(
+    installed: Settings, tmp_path: Path
+) -> None:
+    entry = AccessEntry(match="**", groups=["sales"])
+    two = installed.sources[1].model_copy(update={"access": [entry]})
+    settings = installed.model_copy(update={"sources": [installed.sources[0], two]})
+    await sync(settings)
+    async with bootstrap.database(settings) as db:
+        await people.add(db, "ada@example.test", groups=["old"])
+    for dry_run, kept in ((True, ["old"]), (False, ["sales"])):
+        told = await bootstrap.set_groups(settings, "ada@example.test", [" sales"], dry_run=dry_run)
+        assert told["groups"] == ["sales"]
+        assert told["change"] == {"person": "ada@example.test", "gains": ["b.md"], "loses": []}
+        async with bootstrap.database(settings) as db:
+            person = await people.by_email(db, "ada@example.test")
+            assert person is not None
+            assert person.groups == kept
+    told = await bootstrap.set_groups(settings, "ada@example.test", [""], dry_run=True)
+    assert told["change"]["loses"] == ["b.md"]
+    with pytest.raises(NotFoundError, match="no account"):
+        await bootstrap.set_groups(settings, "bob@example.test", ["sales"], dry_run=True)
+
+
+async def test_a_question_searched_as_somebody_else_says_whether_they_would_be_answered(installed: Settings) -> None:
+    chat = installed.chat.model_copy(update={"answer_threshold": 0.05, "weak_threshold": 0.01})
+    settings = installed.model_copy(update={"chat": chat})
+    await sync(settings)
+    async with bootstrap.parts(settings, answering=False) as parts:
+        admin, everyone, nobody = (
+            Asker(person_id="p", email="a@example.test", groups=frozenset({g})) for g in (ADMINS, EVERYONE, "none")
+        )
+        for who, level in ((everyone, "answered"), (nobody, "declined")):
+            told = await explain(parts.db, parts.knowledge, admin, who, "Holiday")
+            assert bootstrap.outcome(parts, told).level == level
 
 
 async def test_contradictions_are_those_of_the_release_that_answers_after_going_back_and_after_accepting(

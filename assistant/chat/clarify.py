@@ -32,6 +32,7 @@ SAME_SORT = 0.5
 SAME_TEXT = 0.6
 MOST = 4
 LABEL_CHARS = 80
+_WORD = re.compile(r"(?<!\S)[^\W\d_]{2,}(?!\S)")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # What stands behind one of these in a title is the site's name or says more of the same thing.
 _TAIL = re.compile(r"(?:\s+[|–—-]|:)\s+.*$")
@@ -82,8 +83,9 @@ def things(
     first = _thing(passages[0])
     asked = frozenset(stems(question))
     known = asked.union(*(stems(text) for text in said))
-    if len(same := [t for t in every if t.title.casefold() == first.title.casefold()]) > 1:
-        return _of_one_title(same, known)
+    same = [t for t in every if t.title.casefold() == first.title.casefold()]
+    if len(same) > 1 and (meant := _of_one_title(same, known)):
+        return meant
     found = list({t.words: t for t in reversed(every)}.values())[::-1]
     of_sort = [t for t in found if t.words & first.words & asked and _alike(t.words, first.words)]
     if not 2 <= len(of_sort) <= MOST or any(_says_the_same(a, b) for a, b in combinations(of_sort, 2)):
@@ -97,7 +99,10 @@ def things(
 
 
 def _of_one_title(same: Sequence[_Thing], known: frozenset[str]) -> list[Meant]:
-    """Documents of the very same title, told apart by their paths; none where these do not, or say it all the same."""
+    """Documents of the very same title, told apart by their paths; none where these do not, or say it all the same.
+
+    Numbers and ids tell nobody anything: each path must have a word of its own.
+    """
     if len(same) > MOST or any(_says_the_same(a, b) for a, b in combinations(same, 2)):
         return []
     parts = [[_readable(p) for p in PurePosixPath(t.path).with_suffix("").parts] for t in same]
@@ -106,7 +111,9 @@ def _of_one_title(same: Sequence[_Thing], known: frozenset[str]) -> list[Meant]:
         [p for p in of if p not in common and p.casefold() != t.title.casefold()]
         for t, of in zip(same, parts, strict=True)
     ]
-    if any(not words for words in own) or any(known & frozenset(stems(" ".join(words))) for words in own):
+    if not all(_WORD.search(" ".join(words)) for words in own) or any(
+        known & frozenset(stems(" ".join(words))) for words in own
+    ):
         return []
     return [
         Meant(f"{t.title[:LABEL_CHARS]} ({' / '.join(words)})", frozenset({t.document}))
@@ -155,12 +162,12 @@ async def confirmed(
 
     Without a model, and where it fails, all of them.
     """
-    if not models.has("small"):
+    if not models.has(prompt.tier):
         return meant
     listed = "\n".join(f"{n}: {m.label}" for n, m in enumerate(meant, 1))
     try:
         messages = prompt.render(question=question, things=listed)
-        verdict = await structured.ask(models, "small", messages, _Verdict, call)
+        verdict = await structured.ask(models, prompt.tier, messages, _Verdict, call)
     except ModelError:
         return meant
     if not verdict.ambiguous:

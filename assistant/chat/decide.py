@@ -72,16 +72,23 @@ def decide(found: Found, settings: ChatSettings, own: Calibration | None = None)
     """Answered, weak or declined; by the calibration that ships unless the installation has its own."""
     if not found.passages:
         return Decision(level=Level.DECLINED, reason="nothing found")
-    calibrated = own or SHIPPED[found.word_codes]
+    return by_signals(found.signals, found.word_codes, settings, own)
+
+
+def by_signals(
+    signals: Mapping[str, float], word_codes: WordCodes, settings: ChatSettings, own: Calibration | None = None
+) -> Decision:
+    """What `decide` says of passages with these signals."""
+    calibrated = own or SHIPPED[word_codes]
     answer_at = settings.answer_threshold if settings.answer_threshold is not None else calibrated.answer_at
     weak_at = settings.weak_threshold if settings.weak_threshold is not None else calibrated.weak_at
-    value = calibrated.score(found.signals)
+    value = calibrated.score(signals)
     level, against, reason = Level.DECLINED, weak_at, "nothing close enough"
     if value >= answer_at:
         level, against, reason = Level.ANSWERED, answer_at, "the passages fit the question"
     elif value >= weak_at:
         level, against, reason = Level.WEAK, answer_at, "the passages are only close"
-    return Decision(level=level, score=value, threshold=against, reason=reason, signals=found.signals)
+    return Decision(level=level, score=value, threshold=against, reason=reason, signals=dict(signals))
 
 
 class _Enough(BaseModel):
@@ -101,11 +108,11 @@ async def judged(
     decision: Decision, question: str, found: Found, *, models: Models, prompt: Prompt, call: Call
 ) -> Decision:
     """A weak decision as a small model decides it; as it was where there is none, or where it fails."""
-    if not models.has("small"):
+    if not models.has(prompt.tier):
         return decision
     messages = prompt.render(passages=evidence.render(found.passages, found.dates), question=question)
     try:
-        verdict = await structured.ask(models, "small", messages, _Enough, call)
+        verdict = await structured.ask(models, prompt.tier, messages, _Enough, call)
     except ModelError:
         return decision
     level, reason = _DECIDED[verdict.answers]

@@ -5,6 +5,7 @@ It is a LiteLLM provider like any other, the keyless default, the last fallback 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from assistant.chat import evidence
 from assistant.domain import Embedder
+from assistant.errors import ModelError
 from assistant.index import table_rows
 from assistant.index.sentences import stems
 from assistant.texts import say
@@ -88,9 +90,11 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
         return say(language, "chat.declined")
     _lexical(stems(question), sentences)
     if embedder is not None:
-        vectors = await embedder.embed([question, *(f"{s.passage.title}: {s.text}" for s in candidates)])
-        for sentence, vector in zip(candidates, vectors[1:], strict=True):
-            sentence.score += sum(a * b for a, b in zip(vectors[0], vector, strict=True))
+        # This is what answers when nothing else does: words must do where no vectors are to be had.
+        with contextlib.suppress(ModelError):
+            vectors = await embedder.embed([question, *(f"{s.passage.title}: {s.text}" for s in candidates)])
+            for sentence, vector in zip(candidates, vectors[1:], strict=True):
+                sentence.score += sum(a * b for a, b in zip(vectors[0], vector, strict=True))
     for sentence in candidates:
         sentence.score += _prior(sentence.passage.n)
         sentence.score *= OLDER if sentence.passage.newer else 1.0

@@ -21,6 +21,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import ContradictionRow, DocumentRow
 from assistant.domain import now
 from assistant.errors import NotFoundError
+from assistant.index import dates
 from assistant.index.contradictions import LEAST_SHARE, Disagreement, Statement, compared, siblings, statements
 from assistant.index.store import Table
 
@@ -69,12 +70,13 @@ class Side:
 
     @property
     def at(self) -> datetime | None:
-        return self.document.modified
+        """When its document is of, as search and chat take it."""
+        return dates.dated(self.document.title, self.document.path, self.document.modified)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two documents that disagree. `newer` is 0 or 1: which of them was changed last; None where that is not known."""
+    """Two documents that disagree. `newer` is 0 or 1: which is of a later date; None where that is not known."""
 
     id: int
     sides: tuple[Side, Side]

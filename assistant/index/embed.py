@@ -29,6 +29,8 @@ from assistant.settings import IndexSettings, Settings
 MAX_TOKENS = 256
 BATCH = 32
 CALLS_AT_ONCE = 4
+# How long a question waits for its vector, how long a provider that gave none is left alone, and how many are kept.
+QUESTION_S, REST_S, REMEMBERED = 5.0, 15.0, 256
 # Providers that speak OpenAI's protocol, whose vectors come as bytes when asked.
 _PACKED = frozenset({"openai", "azure", "hosted_vllm"})
 KEPT, KEEP_CHARS, KEPT_QUESTIONS = 6_000, 600, 256
@@ -36,13 +38,16 @@ LAYERS, HEADS, WIDTH = 6, 12, 384
 OnCall = Callable[[Attempt], None]
 
 
-def embedder_from(settings: Settings, on_call: OnCall | None = None) -> rerank.Reader:
-    """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one."""
+def embedder_from(settings: Settings, on_call: OnCall | None = None, *, hurried: bool = False) -> rerank.Reader:
+    """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one.
+
+    `hurried` is for whoever answers people: see `LiteLLMEmbedder`.
+    """
     if settings.index.embedder == "minilm":
         return MiniLM(settings.models_dir)
     key = settings.environment(settings.index.embedder_api_key_env)
     kind = WordTable if settings.index.word_codes == "table" else MiniLM
-    return LiteLLMEmbedder(settings.index, key, kind(settings.models_dir), on_call)
+    return LiteLLMEmbedder(settings.index, key, kind(settings.models_dir), on_call, hurried=hurried)
 
 
 class MiniLM:
@@ -74,9 +79,10 @@ class MiniLM:
         await asyncio.to_thread(now)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        kept = [self._kept[t].tolist() for t in texts if t in self._kept]
-        if len(kept) == len(texts):
-            return kept
+        # Looked up once each: a thread that reads passages may drop the oldest at any moment.
+        kept = [self._kept.get(t) for t in texts]
+        if all(v is not None for v in kept):
+            return [v.tolist() for v in kept]  # type: ignore[union-attr]
         return await asyncio.to_thread(self.embed_now, texts)
 
     def embed_now(self, texts: Sequence[str]) -> list[list[float]]:
@@ -272,13 +278,21 @@ def _network(published: dict[str, Any]) -> Any:
 class LiteLLMEmbedder:
     """Any embedding model by its LiteLLM name; `words` reads word by word, for providers give no token states.
 
-    Its dimension is known after the first call.
+    Its dimension is known after the first call. Where it is `hurried`, a question waits for its vector no longer than
+    `QUESTION_S`, for words alone will do, and a model that failed is asked no sooner again than after `REST_S`.
     """
 
     def __init__(
-        self, settings: IndexSettings, api_key: str, words: rerank.Words, on_call: OnCall | None = None
+        self,
+        settings: IndexSettings,
+        api_key: str,
+        words: rerank.Words,
+        on_call: OnCall | None = None,
+        *,
+        hurried: bool = False,
     ) -> None:
         self._settings = settings
+        self._hurried = hurried
         self._key = api_key
         self._words = words
         self._on_call = on_call or (lambda _: None)
@@ -287,6 +301,8 @@ class LiteLLMEmbedder:
         self._packed = self._provider in _PACKED
         self._room = asyncio.Semaphore(CALLS_AT_ONCE)
         self._loaded = False
+        self._asked_before: OrderedDict[str, list[float]] = OrderedDict()
+        self._rests_until = 0.0
         name = f"{settings.embedder}|{settings.embedder_api_base}|{words.fingerprint}"
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()[:12]
         self.word_codes = words.kind
@@ -297,11 +313,13 @@ class LiteLLMEmbedder:
         if not self._loaded:
             # Half imported it stands among the modules already, and importing it here would wait for the other half.
             await asyncio.to_thread(importlib.import_module, "litellm")
+            # LiteLLM puts the bytes where its types say numbers, and pydantic would say so of every vector.
+            warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
             self._loaded = True
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
-        """The provider's vector of each passage, and its codes made here."""
-        vectors, codes = await asyncio.gather(self.embed(texts), self._words.codes(texts))
+        """The provider's vector of each passage, and its codes made here. Raises `ModelError` as `embed`."""
+        vectors, codes = await asyncio.gather(self._vectors(texts), self._words.codes(texts))
         return list(zip(vectors, codes, strict=True))
 
     async def asked(self, question: str) -> rerank.Asked:
@@ -309,12 +327,47 @@ class LiteLLMEmbedder:
         return await self._words.asked(question)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Raises `ModelError` when the provider does not give one vector for each text."""
+        """The vectors of a question and what belongs to it; those of the last questions are known.
+
+        Raises `ModelError` when the provider does not give one vector for each text.
+        """
+        if not all(t in self._asked_before for t in texts):
+            vectors = await (self._soon(texts) if self._hurried else self._vectors(texts))
+            if len(texts) > REMEMBERED:
+                return vectors
+            self._asked_before.update(zip(texts, vectors, strict=True))
+        found = [self._asked_before[t] for t in texts]
+        for text in texts:
+            self._asked_before.move_to_end(text)
+        while len(self._asked_before) > REMEMBERED:
+            self._asked_before.popitem(last=False)
+        return found
+
+    async def _soon(self, texts: Sequence[str]) -> list[list[float]]:
+        if time.monotonic() < self._rests_until:
+            raise ModelError("The embedding model did not answer.", "Check index.embedder.", outcome="resting")
+        # The first time LiteLLM is imported.
+        await self.ready()
+        try:
+            # OpenAI's client tries again by itself, and LiteLLM lets nobody tell it not to.
+            async with asyncio.timeout(QUESTION_S):
+                return await self._vectors(texts)
+        except ModelError:
+            self._rests_until = time.monotonic() + REST_S
+            raise
+        except TimeoutError as error:
+            self._rests_until = time.monotonic() + REST_S
+            raise ModelError(
+                "The embedding model did not answer.", "Check index.embedder.", outcome="timeout"
+            ) from error
+
+    async def _vectors(self, texts: Sequence[str]) -> list[list[float]]:
         await self.ready()
         parts = [texts[at : at + BATCH * 2] for at in range(0, len(texts), BATCH * 2)]
         # A question, in one call, does not wait for the room that passages share.
         room = self._room if len(parts) > 1 else contextlib.nullcontext()
-        out = [v for found in await asyncio.gather(*(self._asked_for(p, room) for p in parts)) for v in found]
+        calls = (self._asked_for(p, room) for p in parts)
+        out = [v for found in await asyncio.gather(*calls) for v in found]
         self.dimension = len(out[0]) if out else self.dimension
         return out
 
@@ -346,8 +399,6 @@ class LiteLLMEmbedder:
         import litellm
 
         packed = self._packed
-        # LiteLLM puts the bytes where its types say numbers, and pydantic would say so of every vector.
-        warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
         try:
             return await litellm.aembedding(
                 model=self._settings.embedder,

@@ -12,6 +12,7 @@ from assistant.database.tables import AccessRule, AuditRow, DocumentRow
 from assistant.domain import Asker, Plain
 from assistant.errors import InputError
 from assistant.index import access
+from assistant.index.rerank import WordCodes
 from assistant.index.retrieve import Knowledge
 from assistant.index.store import Table
 from assistant.index.unrestricted import Unrestricted, Watched
@@ -56,6 +57,7 @@ class Explanation(Plain):
     stages: dict[str, tuple[Hit, ...]]
     hidden: tuple[Hidden, ...]
     signals: dict[str, float]
+    word_codes: WordCodes = "model"
 
 
 async def explain(
@@ -96,6 +98,7 @@ async def explain(
             if (told := why.get(p.document_id)) is not None
         ),
         signals=found.signals,
+        word_codes=found.word_codes,
     )
 
 

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from assistant.database.tables import (
 )
 from assistant.domain import Attempt, Progress, now
 from assistant.errors import AssistantError, BusyError, FullError, InputError, ParseError, ReleaseError
-from assistant.index import access, compact, disputed, duplicates, parse, release, split
+from assistant.index import access, compact, disputed, duplicates, parse, release, renames, split
 from assistant.index.page import Parsed
 from assistant.index.parsers import picture
 from assistant.index.rerank import Reader
@@ -78,6 +78,7 @@ class Report:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    renamed: int = 0
     unchanged: int = 0
     embedded: int = 0
     duplicates: int = 0
@@ -116,7 +117,7 @@ class Parts:
 
 @dataclass
 class _Work:
-    """One document that has to be read."""
+    """One document that has to be read. `was` is the name it had before, if it has another one now."""
 
     row: DocumentRow
     source: Source
@@ -124,6 +125,7 @@ class _Work:
     sha256: str
     facts: dict[str, Any] = field(default_factory=dict)
     found: Found | None = None
+    was: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,12 +199,13 @@ async def sync(
 ) -> Report:
     """Bring the index to what the sources hold, and activate it when it is whole and passes the gate.
 
-    Documents of sources that are not in `wanted` stay, unless `drop_others`. Raises `BusyError` while another run
-    holds the lock, `ReleaseError` when the disk is full; a file that cannot be read is listed in the report and stops
-    nothing. Until the run ends well, people are answered from the release before it; a release that is worse, or
-    that lost most of a source unless `allow_removals`, waits for an admin, and the report says why it is `held`.
-    `retry_failed` reads again what failed before, although its bytes are the same. `whole` says that `wanted` are all
-    the configured sources: only then does finding nothing new tell that what is held is out of date.
+    Documents of sources that are not in `wanted` stay, unless `drop_others`; those of one that cannot be listed stay
+    anyway. Raises `BusyError` while another run holds the lock, `ReleaseError` when the disk is full; a file that
+    cannot be read is listed in the report and stops nothing. Until the run ends well, people are answered from the
+    release before it; a release that is worse, or that lost most of a source unless `allow_removals`, waits for an
+    admin, and the report says why it is `held`. `retry_failed` reads again what failed before, although its bytes are
+    the same. `whole` says that `wanted` are all the configured sources: only then does finding nothing new tell that
+    what is held is out of date.
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
@@ -280,12 +283,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
     report = Report()
     prints = made_by(parts.embedder, parts.settings)
     print_ = "|".join(prints)
-    async with parts.db.write() as session:
-        await access.realign(session, wanted)
-        rules = await access.reconcile(session, wanted)
-        for source in wanted:
-            await remember(session, source, parts.home, ways.configured)
-        current = await release.newest(session)
+    rules, current = await _noted(parts, wanted, ways)
     listed = await _listed(parts, wanted, report, beat)
     # What of the sources could be listed; the others stay as they are.
     names = {source.name for source, _, _ in listed}
@@ -296,16 +294,10 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         # Building on what is damaged would make the damage the next release: everything is built anew.
         current = None
     fresh_table = current is None or not await _goes_on(parts.store, current, prints)
-    work, seen, failed, remarked = [], set(), [], []
+    failed, remarked = [], []
     files = [(source, origin, found) for source, origin, every in listed for found in every]
-    rows = {
-        (source.name, found.path): known.get((source.name, found.path))
-        or DocumentRow(
-            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
-        )
-        for source, _, found in files
-    }
-    await _said_beside(parts.db, [(rows[source.name, found.path], found) for source, _, found in files])
+    rows, work = await _named(parts, files, known, rules)
+    seen = {(w.row.source, path) for w in work for path in (w.was, w.row.path)}
     for done, (source, origin, found) in enumerate(files):
         await beat(done, len(files), "looking for changes")
         if (source.name, found.path) in seen:
@@ -332,21 +324,57 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         else:
             work.append(_Work(row, source, origin, digest, facts, found))
     await _remember_marks(parts.db, remarked)
-    await _forget_pending(
-        parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
-    )
-    others = [] if ways.drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
-    gone = [
-        d
-        for k, d in known.items()
-        if k not in seen and d.state not in {"removed", "pending"} and (d.source in names or ways.drop_others)
-    ]
+    if ways.drop_others:
+        # One that could not be listed is still wanted.
+        names |= {d.source for d in known.values()} - {s.name for s in wanted}
+    others = [d for d in known.values() if d.source not in names and d.state == "indexed"]
+    unseen = [d for k, d in known.items() if k not in seen and d.source in names]
+    await _forget_pending(parts.db, [d for d in unseen if d.state == "pending"])
+    gone = [d for d in unseen if d.state not in {"removed", "pending"}]
     if fresh_table and others:
         # Everything is built anew, so what other sources hold must be read again too.
         work += (again := await _of_other_sources(parts, others))
         gone += [d for d in others if all(d is not w.row for w in again)]
     had = Counter(d.source for d in known.values() if d.source in names and d.state == "indexed")
     return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
+
+
+async def _noted(parts: Parts, wanted: Sequence[Source], ways: _Ways) -> tuple[dict[str, int], ReleaseRow | None]:
+    """Note the sources. Returns the ids of their rules, and the newest release."""
+    async with parts.db.write() as session:
+        await access.realign(session, wanted)
+        rules = await access.reconcile(session, wanted)
+        for source in wanted:
+            await remember(session, source, parts.home, ways.configured)
+        return rules, await release.newest(session)
+
+
+async def _named(
+    parts: Parts,
+    files: Sequence[renames.File],
+    known: Mapping[renames.Key, DocumentRow],
+    rules: Mapping[str, int],
+) -> tuple[dict[renames.Key, DocumentRow], list[_Work]]:
+    """The document of each file, with the groups that stand beside it; and those that have another name now."""
+    renamed = await renames.found(files, known, parts.file_bytes)
+    was = {key: document.path for key, document in renamed.items()}
+    rows = {
+        (source.name, found.path): renamed.get((source.name, found.path))
+        or known.get((source.name, found.path))
+        or DocumentRow(
+            source=source.name, path=found.path, rule_id=rules[access.rule_for(source, found.path)], state="pending"
+        )
+        for source, _, found in files
+    }
+    await _said_beside(parts.db, [(rows[source.name, found.path], found) for source, _, found in files])
+    await renames.take(parts.db, files, renamed)
+    work = []
+    for source, origin, found in files:
+        if (row := renamed.get((source.name, found.path))) is not None:
+            facts = {"path": found.path, "size": found.size, "modified": found.modified, "mark": found.mark}
+            facts["link"] = found.link
+            work.append(_Work(row, source, origin, row.sha256, facts, found, was[source.name, found.path]))
+    return rows, work
 
 
 async def _listed(
@@ -543,7 +571,8 @@ async def _build(
     made.documents, made.passages = contents.documents, contents.passages
     made.content_hash, made.vectors_hash = contents.content_hash, contents.vectors_hash
     report.added = sum(not was_indexed[id(w)] for w, _, _ in read)
-    report.changed = len(read) - report.added
+    report.renamed = sum(bool(w.was) for w, _, _ in read)
+    report.changed = len(read) - report.added - report.renamed
     report.removed = len(gone)
     report.documents, report.passages = contents.documents, contents.passages
     report.release = made.id
@@ -728,7 +757,8 @@ async def _judged(parts: Parts, found: _Outcome, against: ReleaseRow) -> str:
     """Ask the gate, and keep its report. Returns why the release must not go live, empty when it may."""
     if parts.check is None:
         return ""
-    judgement = await parts.check(found.made, against, [d.path for d in found.gone])
+    left = [*(d.path for d in found.gone), *(w.was for w, _, _ in found.read if w.was)]
+    judgement = await parts.check(found.made, against, left)
     if judgement.body:
         async with parts.db.write() as session:
             session.add(ReleaseReport(release_id=_id(found.made), against_id=against.id, body=judgement.body))
@@ -952,9 +982,10 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         session.add(made)
         for i, values in after.items():
             # A new document's number is known to its passages, though nobody reads them yet.
-            if body := {
-                k: v for k, v in values.items() if k not in {"rule_id", "narrowed"} and v != before.get(i, {}).get(k)
-            }:
+            was = before.get(i, {})
+            # Rights hold at once, whatever becomes of the release; a new name brings its rule along.
+            apart = {"narrowed"} if "path" in was and was["path"] != values["path"] else {"rule_id", "narrowed"}
+            if body := {k: v for k, v in values.items() if k not in apart and v != was.get(k)}:
                 session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
         _note_calls(session, parts.calls)
         session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
@@ -983,6 +1014,8 @@ async def _note_documents(session: AsyncSession, found: _Outcome, report: Report
         document = await _as_it_is(session, item.row)
         for name, value in item.facts.items():
             setattr(document, name, value)
+        if item.was:
+            document.rule_id = await access.rule_at(session, item.source, document.path, document.narrowed)
         document.title, document.media_type = parsed.title, parsed.media_type
         document.owner = parsed.owner or item.source.owner or parsed.author
         document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch

@@ -185,7 +185,7 @@ async def compare(db: Database, store: Store, first: int, second: int) -> dict[s
     after = await (await open_kept(db, store, second))[1].documents()
     return {
         "added": sorted(path for i, (path, _) in after.items() if i not in before),
-        "changed": sorted(path for i, (path, mark) in after.items() if i in before and before[i][1] != mark),
+        "changed": sorted(path for i, (path, mark) in after.items() if i in before and before[i] != (path, mark)),
         "removed": sorted(path for i, (path, _) in before.items() if i not in after),
     }
 

@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, ReleaseRow, SourceRow
 from assistant.domain import Asker, Attempt, Nearest, Passage, Place, Scores, now
-from assistant.errors import NotFoundError, ParseError, ReleaseError
+from assistant.errors import ModelError, NotFoundError, ParseError, ReleaseError
 from assistant.index import access, dates, duplicates, filters, joining, release, rerank
 from assistant.index.crossencoder import Reranked, Reranker
 from assistant.index.scoring import Recipe, Stages, stages
@@ -253,20 +253,21 @@ class Knowledge:
         before: Sequence[tuple[str, float]] = (),
         within: frozenset[int] | None = None,
         today: Today | None = None,
+        *,
+        words_will_do: bool = False,
     ) -> Found:
         """The best `k` passages that the asker may read, of the documents `within` only.
 
-        `today` is what it is searched in, where the caller has looked. Raises `ReleaseError` without an index.
+        `today` is what it is searched in, where the caller has looked. With `words_will_do` the text alone is searched
+        where the embedding model does not answer. Raises `ReleaseError` without an index, `ModelError`.
         """
         today = today or await self.today(asker)
         opened, rules = today.opened, today.rules
         if (beside := self._beside(opened)) is not None:
-            return await beside.search(asker, query, k, before, within, today)
+            return await beside.search(asker, query, k, before, within, today, words_will_do=words_will_do)
         store = PassageVectorStore(opened.table, rules, within)
         texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
-        # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
-        comparable = opened.row.embedder == self._embedder.fingerprint
-        found = await stages(store, self._embedder, texts, self.recipe, comparable=comparable)
+        found, notes = await self._stages(store, texts, opened.row.embedder, words_will_do=words_will_do)
         self._watch(found)
         began = time.monotonic()
         best = found.order()[: k * 5 + 30]
@@ -288,7 +289,7 @@ class Knowledge:
                 kept.append(i)
         moment = now()
         fit = {i: late + found.vector.get(i, 0.0) for i, late in found.late.items()}
-        notes: list[str] = [reranked.note] if reranked.note else []
+        notes += filter(None, [reranked.note])
         older: Mapping[str, str] = {}
         if self.recipe.newest_first:
             began_dates = time.monotonic()
@@ -337,6 +338,20 @@ class Knowledge:
             fit=fit,
             word_codes=self._embedder.word_codes,
         )
+
+    async def _stages(
+        self, store: PassageVectorStore, texts: Sequence[tuple[str, float]], made_by: str, *, words_will_do: bool
+    ) -> tuple[Stages, list[str]]:
+        """The stages of a search in a release that `made_by` embedded, and what is to be said of it."""
+        # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
+        comparable = made_by == self._embedder.fingerprint
+        try:
+            return await stages(store, self._embedder, texts, self.recipe, comparable=comparable), []
+        except ModelError:
+            if not words_will_do:
+                raise
+        found = await stages(store, self._embedder, texts, self.recipe, comparable=False)
+        return found, ["the embedding model did not answer: searched by words alone"]
 
     async def _reranked(self, query: str, best: Sequence[joining.Row], found: Stages) -> Reranked:
         """The best passages as a cross-encoder orders them, where there is one."""
@@ -488,7 +503,7 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         asked = query_bundle if isinstance(query_bundle, ThreadQuery) else ThreadQuery(query_bundle.query_str)
         self._found = await self._knowledge.search(
-            self._asker, asked.query_str, self._k, asked.before, asked.within, asked.today
+            self._asker, asked.query_str, self._k, asked.before, asked.within, asked.today, words_will_do=True
         )
         return [NodeWithScore(node=node_of(_row(p)), score=p.scores.fused) for p in self._found.passages]
 

@@ -45,7 +45,8 @@ def _clean_email(email: str) -> str:
     return email
 
 
-def _clean_groups(groups: Iterable[str]) -> list[str]:
+def clean_groups(groups: Iterable[str]) -> list[str]:
+    """Groups as they are stored: trimmed, sorted, each once, without the one that everybody is in."""
     return sorted({g.strip() for g in groups if g.strip()} - {EVERYONE})
 
 
@@ -64,7 +65,7 @@ async def add(
     db: Database, email: str, *, name: str = "", title: str = "", password: str = "", groups: Iterable[str] = ()
 ) -> Person:
     """Make an account. Without a password it can only be used through single sign-on or a trusted proxy."""
-    person = Person(email=_clean_email(email), name=name, title=title, groups=_clean_groups(groups))
+    person = Person(email=_clean_email(email), name=name, title=title, groups=clean_groups(groups))
     if password:
         person.password_hash = await _hash(password)
     async with db.write() as session:
@@ -154,7 +155,7 @@ async def set_password(db: Database, email: str, password: str) -> None:
 
 async def set_groups(db: Database, email: str, groups: Iterable[str]) -> Person:
     """Replace the groups; it holds from the next question."""
-    return await _change(db, email, groups=_clean_groups(groups))
+    return await _change(db, email, groups=clean_groups(groups))
 
 
 async def set_language(db: Database, email: str, language: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -21,7 +20,6 @@ from assistant.web.security import Shield
 from assistant.web.sessions import present, signing_secret
 from assistant.web.surface import CHAT
 
-log = logging.getLogger(__name__)
 _REPLACED = frozenset({"CORSMiddleware", "ChainlitMiddleware"})
 CALLBACKS = Path(__file__).with_name("chat_ui.py")
 
@@ -33,7 +31,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit.utils import mount_chainlit
 
     from assistant.web import api, metrics, questions_api, ratings, sockets
-    from assistant.web.admin import index_routes, receipts
+    from assistant.web.admin import index_routes, receipts, rules
     from assistant.web.admin import routes as admin
     from assistant.web.me import projects, questions
     from assistant.web.me import routes as me
@@ -47,6 +45,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(metrics.router)
     app.include_router(admin.router)
     app.include_router(index_routes.router)
+    app.include_router(rules.router)
     app.include_router(receipts.router)
     app.include_router(me.router)
     app.include_router(questions.router)

@@ -173,6 +173,14 @@ def test_versions_copies_and_what_was_said_make_documents_of_one_title_clear() -
     assert clarify.things(ask, [], [one, same_path], fit) == []
 
 
+@pytest.mark.parametrize("paths", [("9f3c/1 615.md", "9f3c/616 1230.md"), ("2b7a11.md", "77c0e2.md")])
+def test_parts_of_one_page_that_only_numbers_tell_apart_are_not_asked_about(paths: tuple[str, str]) -> None:
+    texts = ("It was built in 1961 by the east.", "Its fall was in the autumn of 1989.")
+    passages = [passage("Berlin Wall", path, text, n) for n, (path, text) in enumerate(zip(paths, texts, strict=True))]
+    fit = {p.id: 1.0 for p in passages}
+    assert clarify.things("why was the berlin wall built", [], passages, fit) == []
+
+
 def test_a_long_title_is_cut_so_that_what_tells_it_apart_is_read() -> None:
     long = "Guide of the company for everybody who has anything to do with what happens every day in the office of "
     titles = [long + place for place in ("Leeds", "Bremen")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import math
@@ -41,6 +42,7 @@ def _packed(numbers: list[float]) -> str:
 class FakeEmbeddings:
     """Counts the texts that each model was asked for, and how vectors were asked for.
 
+    `down`, and the next calls that are to fail, are answered with 503.
     `packs`: `yes` gives them in base64 where asked, `no` as numbers all the same, `refuses` answers that with 400.
     """
 
@@ -48,9 +50,15 @@ class FakeEmbeddings:
         self.packs = packs
         self.texts: Counter[str] = Counter()
         self.formats: Counter[str] = Counter()
+        self.down, self.fails, self.takes_s, self.calls = False, 0, 0.0, 0
         self.app = Starlette(routes=[Route("/v1/embeddings", self._embed, methods=["POST"])])
 
     async def _embed(self, request: Request) -> JSONResponse:
+        self.calls += 1
+        await asyncio.sleep(self.takes_s)
+        self.fails -= (failing := self.fails > 0)
+        if self.down or failing:
+            return JSONResponse({"error": {"message": "overloaded"}}, status_code=503)
         body = await request.json()
         model, texts = body["model"], body["input"]
         texts = [texts] if isinstance(texts, str) else texts

@@ -1,4 +1,4 @@
-"""An SFTP server over a folder, with one account. Only where paramiko is installed, which is not for its licence."""
+"""An SFTP server over a folder, with one account. By paramiko, which is LGPL: for tests."""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlmodel import select
 
 from assistant import settings
 from assistant.database.engine import Database
+from assistant.database.tables import DocumentRow
 from assistant.domain import EVERYONE, Asker
 from assistant.index import ingest, rerank
 from assistant.index.embed import MiniLM
@@ -124,6 +126,12 @@ class Index:
         """The paths of the documents that a search shows, best first."""
         found = await self.knowledge.search(who or asker(), query, k)
         return list(dict.fromkeys(p.document for p in found.passages))
+
+    async def numbers(self) -> dict[str, int | None]:
+        """The numbers of the documents that are indexed, by path."""
+        async with self.db.read() as session:
+            rows = (await session.exec(select(DocumentRow).where(DocumentRow.state == "indexed"))).all()
+        return {d.path: d.id for d in rows}
 
 
 @pytest.fixture

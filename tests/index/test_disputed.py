@@ -35,6 +35,17 @@ async def test_a_run_finds_who_contradicts_whom_and_forms_are_no_contradictions(
     assert (await disputed.listed(index.db, None, "Ada")).count == 1
 
 
+async def test_the_newer_one_is_told_by_the_year_it_names_before_the_date_of_its_file(index: Index) -> None:
+    pages = {
+        "prices-2024.md": "# Prices 2024\n\nThe list price of a small yellow lamp is 20 euros.",
+        "prices-2025.md": "---\ndate: 2025-02-01\n---\n# Prices 2025\n\nThe list price of a small yellow lamp is 22 €.",
+    }
+    await index.sync(pages)
+    (pair,) = (await disputed.listed(index.db, await table_of(index))).pairs
+    assert pair.newer is not None
+    assert pair.sides[pair.newer].document.path == "prices-2025.md"
+
+
 async def test_what_is_settled_leaves_the_list_and_what_is_dismissed_does_not_come_back(index: Index) -> None:
     await index.sync(PAGES)
     table = await table_of(index)

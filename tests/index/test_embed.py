@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from assistant import settings
 from assistant.domain import Attempt
 from assistant.errors import ModelError
-from assistant.index import rerank, weights
+from assistant.index import embed, rerank, weights
 from assistant.index.embed import LiteLLMEmbedder, embedder_from
 from assistant.index.words import WordTable
 from assistant.settings import IndexSettings
@@ -21,9 +23,11 @@ def table() -> WordTable:
     return WordTable(settings.load().models_dir)
 
 
-def embedder(address: str, table: WordTable, calls: list[Attempt] | None = None) -> LiteLLMEmbedder:
+def embedder(
+    address: str, table: WordTable, calls: list[Attempt] | None = None, *, hurried: bool = False
+) -> LiteLLMEmbedder:
     index = IndexSettings(embedder="openai/fake", embedder_api_base=f"{address}/v1")
-    return LiteLLMEmbedder(index, "", table, (calls if calls is not None else []).append)
+    return LiteLLMEmbedder(index, "", table, (calls if calls is not None else []).append, hurried=hurried)
 
 
 @pytest.mark.parametrize("packs", ["yes", "no", "refuses"])
@@ -50,6 +54,31 @@ async def test_vectors_are_the_same_however_a_server_sends_them(
 async def test_a_server_that_is_not_there_is_told_in_a_sentence(table: WordTable) -> None:
     with pytest.raises(ModelError, match="did not answer"):
         await embedder("http://127.0.0.1:1", table).embed(["a text"])
+
+
+async def test_people_wait_for_a_provider_that_is_down_once_in_a_while_and_runs_try_again(
+    table: WordTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "QUESTION_S", 0.3)
+    fake = FakeEmbeddings()
+    async with serving(fake.app) as address:
+        made, calls = embedder(address, table, hurried=True), []
+        before = await made.embed(["known"])
+        for seconds, down in ((0, True), (30, False)):
+            fake.down, fake.takes_s, made._rests_until = down, seconds, 0.0
+            for n in range(5):
+                began = time.monotonic()
+                with pytest.raises(ModelError):
+                    await made.embed([f"question {n}"])
+                assert time.monotonic() - began < 5
+                calls.append(fake.calls)
+            assert calls[-5] == calls[-1], "after the first one nobody waits for it"
+        assert await made.embed(["known"]) == before, "the vectors of the last questions need nobody"
+        fake.down, fake.takes_s, made._rests_until = False, 0, 0.0
+        assert len(await made.embed(["it is back"])) == 1
+        # One that fails once does not end a run.
+        fake.fails = 1
+        assert len(await embedder(address, table).read(["a passage"])) == 1
 
 
 async def test_a_passage_has_a_code_for_each_of_its_words_that_carry_meaning(table: WordTable) -> None:

@@ -125,6 +125,22 @@ async def test_going_back_and_accepting_do_not_lose_what_came_between(index: Ind
     }
 
 
+async def test_a_document_that_moved_in_a_held_release_has_its_new_name_and_rule_once_accepted(index: Index) -> None:
+    index.restrict(board=["board"])
+    await index.sync(PAGES)
+    numbers = await index.numbers()
+    put(index.folder, {"1.md": None, "board/1.md": PAGES["1.md"]})
+    gate = Refuses()
+    report = await held(index, gate)
+    assert gate.asked[0][2] == ["1.md"]
+    assert "1.md" in await index.found("text of page 1")
+    assert "1.md" in await index.numbers()
+    await release.accept(index.db, index.store, report.release or 0, "test")
+    assert (await index.numbers())["board/1.md"] == numbers["1.md"]
+    assert "board/1.md" not in await index.found("text of page 1")
+    assert "board/1.md" in await index.found("text of page 1", asker("board"))
+
+
 async def test_the_first_release_has_nothing_to_be_held_beside(index: Index) -> None:
     put(index.folder, PAGES)
     gate = Refuses()

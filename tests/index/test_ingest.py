@@ -49,6 +49,7 @@ async def test_a_first_run_indexes_what_it_can_and_lists_the_rest(index: Index) 
         "added": 2,
         "changed": 0,
         "removed": 0,
+        "renamed": 0,
         "unchanged": 0,
         "embedded": 2,
         "duplicates": 0,
@@ -182,8 +183,12 @@ async def test_dropping_other_sources_takes_their_documents_along(index: Index) 
     put(other, {"menu.md": "# Menu\n\nSoup."})
     await index.sync({}, Source(name="old", path=other))
     put(index.folder, FILES)
-    report = await ingest.sync(index.parts, [index.source], drop_others=True)
-    assert (report.documents, report.removed) == (2, 1)
+    away = Source(name="away", path=index.home / "away")
+    put(away.path, {"plan.md": "# Plan\n\nBuild."})
+    await index.sync({}, away)
+    shutil.rmtree(away.path)
+    report = await ingest.sync(index.parts, [index.source, away], drop_others=True)
+    assert (report.documents, report.removed, list(report.problems)) == (3, 1, ["away"])
 
 
 async def test_a_second_run_is_told_who_holds_the_first(index: Index) -> None:
@@ -276,11 +281,52 @@ async def test_what_a_killed_run_embedded_is_not_embedded_again(index: Index, mo
     assert len(set(await index.found("more text", k=100))) == len(pages)
 
 
-async def test_a_renamed_document_costs_no_embedding(index: Index) -> None:
-    await index.sync(FILES)
+async def test_a_renamed_document_keeps_its_identity_and_costs_no_embedding(index: Index) -> None:
+    first = await index.sync(FILES)
+    (before,) = (await index.knowledge.search(asker(), "days of holiday", 1)).passages
     report = await index.sync({"holiday.md": None, "leave/holiday.md": HOLIDAY})
-    assert (report.added, report.removed, report.embedded) == (1, 1, 0)
-    assert (await index.found("days of holiday"))[0] == "leave/holiday.md"
+    assert (report.renamed, report.added, report.changed, report.removed, report.embedded) == (1, 0, 0, 0, 0)
+    (after,) = (await index.knowledge.search(asker(), "days of holiday", 1)).passages
+    assert (after.document, after.document_id) == ("leave/holiday.md", before.document_id)
+    assert first.release
+    shown = await index.knowledge.passage(asker(), before.id, first.release)
+    assert shown.passage.text == before.text, "an answer from before the move still opens what it cites"
+    original = (await index.knowledge.original(asker(), before.document_id)).path
+    assert original is not None
+    assert original.read_text() == HOLIDAY
+    assert (await index.sync()).release == report.release
+    there = await index.sync({"leave/holiday.md": None, "holiday.md": HOLIDAY})
+    assert (there.renamed, there.added) == (1, 0), "and back"
+
+
+async def test_a_document_that_moves_falls_under_the_rule_of_its_new_place(index: Index) -> None:
+    index.restrict(board=["board"])
+    await index.sync(FILES)
+    assert "holiday.md" in await index.found("days of holiday")
+    assert (await index.sync({"holiday.md": None, "board/holiday.md": HOLIDAY})).renamed == 1
+    assert "board/holiday.md" not in await index.found("days of holiday", asker())
+    assert "board/holiday.md" in await index.found("days of holiday", asker("board"))
+    assert (await index.sync({"board/holiday.md": None, "open.md": HOLIDAY})).renamed == 1
+    assert "open.md" in await index.found("days of holiday", asker())
+
+
+async def test_a_copy_and_a_file_of_the_same_size_are_new_documents(index: Index) -> None:
+    await index.sync(FILES)
+    other = HOLIDAY.replace("a", "e")
+    assert len(other.encode()) == len(HOLIDAY.encode())
+    copied = await index.sync({"copy.md": HOLIDAY})
+    assert (copied.renamed, copied.added) == (0, 1)
+    replaced = await index.sync({"holiday.md": None, "other.md": other})
+    assert (replaced.renamed, replaced.added, replaced.removed) == (0, 1, 1)
+
+
+async def test_of_several_files_that_move_each_keeps_its_own_number(index: Index) -> None:
+    await index.sync({"a/x.md": HOLIDAY, "a/y.md": HOLIDAY, "a/z.md": "# Trip\n\nTrains."})
+    numbers = await index.numbers()
+    moved = {"a/x.md": None, "a/y.md": None, "a/z.md": None}
+    report = await index.sync({**moved, "b/y.md": HOLIDAY, "b/x.md": HOLIDAY, "b/z.md": "# Trip\n\nTrains."})
+    assert (report.renamed, report.added, report.removed) == (3, 0, 0)
+    assert await index.numbers() == {path.replace("a/", "b/"): number for path, number in numbers.items()}
 
 
 async def test_a_source_that_suddenly_has_no_files_keeps_its_documents_until_an_admin_agrees(index: Index) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -40,6 +41,9 @@ class Site:
         given = {"data": str(self.data), "company": "Testers", "web": web, **settings}
         self._file = folder / "settings.json"
         self._file.write_text(json.dumps(given))
+        # What an admin's editor holds; the site reads it when somebody asks what it would change.
+        self.config = folder / "assistant.toml"
+        self.config.write_text('company = "Testers"\n')
         self._log = (folder / "log.txt").open("w+")
         self.begin()
 
@@ -47,6 +51,7 @@ class Site:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.web.fake_site", str(self._file)],
             cwd=PROJECT,
+            env=os.environ | {"ASSISTANT_CONFIG": str(self.config)},
             stdout=self._log,
             stderr=self._log,
         )

@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, ContradictionRow, DocumentRow
-from assistant.web.admin import index_routes, routes
+from assistant.web.admin import index_routes, routes, rules
 from tests.web.conftest import Chat, Site
 from tests.web.test_api import on
 from tests.web.test_ownership import _rate
@@ -20,7 +20,7 @@ NAMED = {"{act}": "activate"}
 # Every route there is, with something in the place of each number.
 ROUTES = sorted(
     (method, re.sub(r"\{\w+\}", lambda m: NAMED.get(m[0], "1"), route.path))
-    for router in (routes.router, index_routes.router)
+    for router in (routes.router, index_routes.router, rules.router)
     for route in router.routes
     if isinstance(route, APIRoute)
     for method in route.methods
@@ -65,6 +65,45 @@ async def test_failed_files_stand_with_their_reasons_and_can_be_narrowed(root: h
     assert "The file is encrypted." in (await root.get("/admin/failed")).text
     other = (await root.get("/admin/failed", params={"reason": "something else"})).text
     assert "broken.pdf" not in other
+
+
+SOURCE = """[[sources]]
+name = "demo"
+path = "documents"
+groups = ["everyone"]
+
+[[sources.access]]
+match = "finance/**"
+groups = ["finance"]
+"""
+
+
+async def test_a_change_of_rights_is_shown_before_it_holds_and_holds_once_it_is_put_into_force(
+    site: Site, root: httpx.AsyncClient
+) -> None:
+    site.config.write_text(SOURCE + '\n[[sources.access]]\nmatch = "leave.md"\ngroups = ["finance"]\n')
+    text = (await root.get("/admin/rules")).text
+    assert "ada@demo.example" in text
+    assert "gains 1, loses 1" in text
+    assert "− leave.md" in text
+    again = (await root.get("/admin/documents/1")).text
+    assert "demo:**" in again, "nothing was changed by looking"
+    assert (await root.post("/admin/rules")).status_code == 303
+    text = (await root.get("/admin/rules")).text
+    assert "Nobody gains or loses a document" in text
+    assert "demo:leave.md" in text
+    site.config.write_text("[[sources]]\nname = 3\n")
+    assert "assistant.toml" in (await root.get("/admin/rules")).text
+    assert (await root.post("/admin/rules")).status_code >= 400
+
+    async def put_back(db: Database) -> None:
+        async with db.write() as session:
+            for number, rule in ((1, 1), (2, 2), (3, 1)):
+                document = await session.get(DocumentRow, number)
+                assert document is not None
+                document.rule_id = rule
+
+    await on(site, put_back)
 
 
 async def test_contradicting_documents_stand_side_by_side_until_somebody_dismisses_them(

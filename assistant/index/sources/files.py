@@ -34,7 +34,7 @@ _SETTLED = timedelta(seconds=2)
 # How S3, Google, Azure and SSH word it that they know no such name or key, or give it no right.
 _REFUSED = re.compile(
     r"INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|ACCESS_DENIED|AuthenticationException|ClientAuthenticationError"
-    r"|PermissionError|Forbidden|\b40[13]\b"
+    r"|failed to authenticate|PermissionError|Forbidden|\b40[13]\b"
 )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import Response
 
-from assistant.domain import Asker
+from assistant.domain import Asker, Level
 from assistant.errors import AssistantError, InputError
 from assistant.index import catalogue, disputed
 from assistant.memory import people
@@ -374,22 +374,31 @@ async def try_it(
     person: Annotated[str, Form(max_length=254)] = "",
 ) -> Response:
     """A question as any person: every stage, and the rule behind each hidden document. It is written down."""
+    from assistant import bootstrap
     from assistant.index.explain import explain
 
     parts, question = house.parts(), question.strip()
-    told, problem = None, ""
+    told, level, problem = None, None, ""
     try:
         if not question:
             raise InputError("There is no question.", "Write what the person would ask.")
         who = await people.asker(parts.db, person.strip())
         told = await explain(parts.db, parts.knowledge, asker, who, question)
+        level = bootstrap.outcome(parts, told).level
     except AssistantError as error:
         problem = str(error)
-    return await _try(request, asker, question=question, person=person, told=told, problem=problem)
+    return await _try(request, asker, question=question, person=person, told=told, level=level, problem=problem)
 
 
 async def _try(
-    request: Request, asker: Asker, *, question: str = "", person: str = "", told: Any = None, problem: str = ""
+    request: Request,
+    asker: Asker,
+    *,
+    question: str = "",
+    person: str = "",
+    told: Any = None,
+    level: Level | None = None,
+    problem: str = "",
 ) -> Response:
     return page(
         request,
@@ -399,6 +408,7 @@ async def _try(
         question=question,
         person=person,
         told=told,
+        level=level,
         rows=journeys(told) if told else [],
         stages=STAGES,
         problem=problem,

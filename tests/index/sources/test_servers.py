@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +20,9 @@ from moto.server import ThreadedMotoServer
 from assistant.errors import InputError
 from assistant.index.sources.files import Files
 from assistant.settings import Source
+from tests.fakes import azure as azure_fake
+from tests.fakes import sftp
+from tests.fakes.serve import serving
 from tests.index.conftest import Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -122,9 +127,6 @@ def test_a_bucket_that_is_not_there_or_a_server_that_does_not_answer_is_said(
 @pytest.fixture
 def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Source]]:
     """Gives sources of an SFTP server over `tmp_path/share`."""
-    pytest.importorskip("paramiko", reason="pip install 'assistant[sftp]'")
-    from tests.fakes import sftp
-
     (tmp_path / "share/docs/deep").mkdir(parents=True)
     known = tmp_path / "known_hosts"
     with sftp.serving(tmp_path / "share", known) as port:
@@ -203,3 +205,53 @@ async def test_a_bucket_of_google_is_indexed_and_followed_as_it_changes(index: I
     assert await index.found("twenty days") == ["holiday.md"]
     with pytest.raises(InputError, match="cannot be listed"):
         list(Files(source("gs://nobody/hr")).documents())
+
+
+@pytest.fixture
+async def azure(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[azure_fake.Container]:
+    """A container of Azure's protocol; sources hold the key of its account."""
+    container = azure_fake.Container()
+    async with serving(container.app) as address:
+        monkeypatch.setenv("STORE", azure_options(address))
+        container.address = address
+        yield container
+
+
+def azure_options(address: str, key: str = azure_fake.KEY) -> str:
+    told = {"DefaultEndpointsProtocol": "http", "AccountName": azure_fake.ACCOUNT, "AccountKey": key}
+    told["BlobEndpoint"] = f"{address}/{azure_fake.ACCOUNT}"
+    return json.dumps({"connection_string": ";".join(f"{k}={v}" for k, v in told.items()), "skip_instance_cache": True})
+
+
+async def test_a_container_of_azure_is_indexed_and_followed_as_it_changes(
+    index: Index, azure: azure_fake.Container
+) -> None:
+    azure.put("hr/holiday.md", "# Holiday\n\nThirty days of holiday.")
+    azure.put("hr/deep/by train #1 & bus.md", "# Trip\n\nTrains before planes.")
+    azure.put("hr/deep/walk.md", "# Walk\n\nOn foot.")
+    azure.put("hr2/secret.md", "# Secret\n\nOutside.")
+    container = source("az://handbook/hr")
+    first = await index.sync(None, container)
+    assert (first.added, first.failed) == (3, [])
+    assert azure.lists == 2, "a list comes in pages"
+    assert (await index.found("trains before planes"))[0] == "deep/by train #1 & bus.md"
+    assert (await index.sync(None, container)).unchanged == 3
+    azure.put("hr/holiday.md", "# Holiday\n\nTwenty days of holiday.")
+    del azure.blobs["hr/deep/walk.md"]
+    changed = await index.sync(None, container)
+    assert (changed.changed, changed.removed, changed.unchanged) == (1, 1, 1)
+    assert "Twenty" in (await index.knowledge.search(asker(), "days of holiday", 1)).passages[0].text
+
+
+async def test_azure_with_a_wrong_key_or_container_is_said(
+    azure: azure_fake.Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure.put("hr/holiday.md", "# Holiday")
+    for url in ("az://handbook/none", "az://nobody/hr"):
+        with pytest.raises(InputError, match="cannot be listed"):
+            await asyncio.to_thread(list, Files(source(url)).documents())
+    wrong = base64.b64encode(b"wrong").decode()
+    monkeypatch.setenv("STORE", azure_options(azure.address, wrong))
+    with pytest.raises(InputError, match=r"refused the name or the key") as error:
+        await asyncio.to_thread(list, Files(source("az://handbook/hr")).documents())
+    assert wrong not in str(error.value)
