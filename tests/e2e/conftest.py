@@ -155,7 +155,7 @@ class Person:
 
     def settled(self) -> None:
         """Wait until the talk is shown."""
-        self.page.locator(".ai-message").first.wait_for(timeout=30_000)
+        self.page.locator(".ai-message").first.wait_for(timeout=60_000)
 
     def ask(self, question: str) -> str:
         """Ask, wait for the receipt of the answer, return its text."""

@@ -33,7 +33,7 @@ def test_what_means_the_same_is_answered_from_before_with_its_age_and_asked_anew
     assert answered.splitlines()[-1] in again
     assert first.page.locator('.ai-message a[href^="#source-"]').count() > 0
     first.page.get_by_role("button", name="Answer again").last.click()
-    expect(first.page.locator(".versions")).to_contain_text("Version 2 of 2", timeout=30_000)
+    expect(first.page.locator(".versions")).to_contain_text("Version 2 of 2", timeout=60_000)
     first.page.locator("details.receipt").last.wait_for()
     assert "a moment ago" not in first.page.locator(".ai-message .message-content").last.inner_text()
     other = Person(browser, server, PEOPLE_PARTNER).enter()

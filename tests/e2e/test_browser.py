@@ -84,7 +84,7 @@ def test_a_rating_survives_a_reload_and_a_restart_and_is_withdrawn(asker: Person
             server.end()
             server.begin()
         page.reload()
-        page.locator("details.receipt").wait_for(timeout=30_000)
+        page.locator("details.receipt").wait_for(timeout=60_000)
         assert page.locator(".ai-message .message-content").last.inner_text() == text
         expect(page.locator(".negative-feedback-on")).to_be_visible()
         page.locator(CHIP).first.click()
@@ -98,14 +98,14 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(asker: Person) -> Non
     page = asker.page
     asker.send(LEAVE)
     page.wait_for_url("**/chat/thread/**")
-    page.locator(".ai-message").first.wait_for(timeout=30_000)
+    page.locator(".ai-message").first.wait_for(timeout=60_000)
     page.reload()
     asker.settled()
-    page.locator("details.receipt").wait_for(timeout=30_000)
+    page.locator("details.receipt").wait_for(timeout=60_000)
     again = page.locator(".ai-message .message-content").last.inner_text()
     page.reload()
     asker.settled()
-    page.locator("details.receipt").wait_for(timeout=30_000)
+    page.locator("details.receipt").wait_for(timeout=60_000)
     assert page.locator(".ai-message .message-content").last.inner_text() == again
     assert len(again) > 40
 
@@ -124,7 +124,7 @@ def test_a_talk_reopens_whole_in_whatever_order_the_page_is_answered(asker: Pers
 
     page.route("**/set-session-cookie", cookie)
     page.reload()
-    page.locator("details.receipt").wait_for(timeout=30_000)
+    page.locator("details.receipt").wait_for(timeout=60_000)
     assert page.locator(".ai-message .message-content").last.inner_text() == text
     assert len(held) == 2, "the page no longer opens its socket twice"
     page.unroute("**/set-session-cookie")
@@ -136,7 +136,7 @@ def test_an_earlier_talk_reopens_from_the_sidebar(asker: Person) -> None:
     page.locator("#new-chat-button").first.click()
     expect(page.locator("#starters")).to_be_visible()
     page.locator("#thread-history").get_by_text("when is payday in Bremen").first.click()
-    page.locator("details.receipt").first.wait_for(timeout=30_000)
+    page.locator("details.receipt").first.wait_for(timeout=60_000)
     expect(page.locator('[data-step-type="user_message"]')).to_contain_text("payday")
 
 
@@ -145,7 +145,7 @@ def test_a_starter_is_asked_by_a_click(asker: Person) -> None:
     expect(starters.first).to_be_visible()
     assert 1 <= starters.count() <= 4
     starters.first.click()
-    asker.page.locator("details.receipt").wait_for(timeout=30_000)
+    asker.page.locator("details.receipt").wait_for(timeout=60_000)
 
 
 def test_who_may_not_read_a_document_never_sees_its_words(browser: Browser, server: Server, asker: Person) -> None:

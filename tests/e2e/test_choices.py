@@ -48,10 +48,10 @@ def test_a_clash_of_titles_is_asked_about_and_a_click_answers_from_the_chosen_do
     expect(page.locator("details.receipt").last).to_be_visible()
     buttons.filter(has_text="audit").click()
     last = page.locator(".ai-message .message-content").last
-    expect(last).to_contain_text("tax consultant", timeout=30_000)
+    expect(last).to_contain_text("tax consultant", timeout=60_000)
     expect(last).not_to_contain_text("serial number")
     # It holds after a reload, where receipts and choices are drawn anew.
     page.reload()
-    expect(buttons.first).to_be_visible(timeout=30_000)
+    expect(buttons.first).to_be_visible(timeout=60_000)
     expect(page.locator(".ai-message .message-content").last).to_contain_text("tax consultant")
     person.leave()

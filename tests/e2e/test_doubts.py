@@ -26,7 +26,7 @@ def test_an_unsupported_statement_is_marked_in_the_text_and_named_under_it(
         page.fill("#chat-input", "days?")
         page.wait_for_selector("#chat-submit:not([disabled])")
         page.keyboard.press("Enter")
-        page.locator(".doubts li").wait_for(timeout=30_000)
+        page.locator(".doubts li").wait_for(timeout=60_000)
         assert page.locator(".doubts").inner_text().strip().endswith("its source does not say so.")
         marked = page.evaluate("(name) => [...CSS.highlights.get(name)].map(String)", highlight)
         assert marked == ["Your manager has to agree in writing"]

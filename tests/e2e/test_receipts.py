@@ -64,11 +64,11 @@ def test_an_admin_has_a_question_answered_again_and_sees_the_difference(
 def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, server: Server) -> None:
     asker = Person(browser, server, OTHER_ASKER).enter()
     asker.send("Summarise the folder people")
-    expect(asker.page.locator(".work, .ai-message strong").first).to_be_visible(timeout=30_000)
+    expect(asker.page.locator(".work, .ai-message strong").first).to_be_visible(timeout=60_000)
     asker.page.reload()
     asker.settled()
     expect(asker.page.locator(".ai-message .message-content")).to_contain_text(
-        "documents of this folder are about", timeout=30_000
+        "documents of this folder are about", timeout=60_000
     )
     assert asker.page.locator('.ai-message a[href^="#source-"]').count() > 5
     asker.page.locator("details.receipt summary").last.click()
