@@ -13,7 +13,8 @@ from assistant.index import release
 from assistant.index.embed import MiniLM
 from assistant.index.parse import parse
 from assistant.index.retrieve import Knowledge, ThreadQuery
-from assistant.index.scoring import fuse, normalised, of_pieces, pieces
+from assistant.index.scoring import Recipe, fuse, normalised, of_pieces, pieces, stages
+from assistant.index.vector_store import PassageVectorStore
 from tests.index.conftest import HashEmbedder, Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -76,6 +77,18 @@ async def test_a_follow_up_finds_what_its_own_words_do_not(index: Index) -> None
     # Blank texts and texts without weight change nothing.
     same = await index.knowledge.search(asker(), "laptops", 3, before=[("  ", 1.0), ("holiday", 0.0)])
     assert same.passages == (await index.knowledge.search(asker(), "laptops", 3)).passages
+
+
+async def test_the_answer_before_leans_on_the_order_and_not_on_how_well_the_question_is_met(index: Index) -> None:
+    await index.sync(BOOK)
+    today = await index.knowledge.today(asker())
+    store = PassageVectorStore(today.opened.table, list(today.rules))
+    thread = [("and for them?", 1.0), ("what is given to people", 0.3), ("They borrow a laptop.", 0.3)]
+    apart, leaning = [await stages(store, index.embedder, thread, Recipe(late_before=share)) for share in (0.0, 0.5)]
+    assert leaning.late == apart.late
+    documents = {row["id"]: row["document"] for row in await today.opened.table.passages(list(leaning.final))}
+    gained = {documents[i]: leaning.final[i] - apart.final[i] for i in leaning.final}
+    assert max(gained, key=lambda d: gained[d]) == "it/interns.md"
 
 
 async def test_a_passage_carries_its_exact_text_and_place(index: Index) -> None:
