@@ -1,7 +1,8 @@
 """Each stage of retrieval on and off, quality beside milliseconds: `make bench-ablation DATA=folder`.
 
 `DATA` holds `qa.jsonl` and `files/`; without it the demo's questions and documents are taken. A follow-up is searched
-with the question before it. Milliseconds are the median of a whole search on this machine; read them as ratios.
+with the turn before it, which was answered once, with every stage on. Milliseconds are the median of a whole search on
+this machine; read them as ratios.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from assistant import bootstrap
+from assistant.chat.rewrite import fused
+from assistant.domain import Case, Level
 from assistant.index.scoring import Recipe
+from assistant.memory.threads import PastTurn
 from assistant.ops import cases as case_files
 from assistant.settings import PROJECT, load
 
@@ -41,12 +46,13 @@ async def main() -> None:
     rows = []
     async with bootstrap.trial(settings, folder / "files" if folder else None) as tried:
         knowledge = tried.parts.knowledge
+        threads = {c.id: await _thread(tried, c, settings.chat.weight_before) for c in cases if c.doc}
         for name, (recipe, with_thread) in ROWS.items():
             knowledge.recipe = recipe
             hits: dict[str, list[tuple[bool, bool]]] = {}
             taken = []
             for case in (c for c in cases if c.doc):
-                before = [(t, settings.chat.weight_before) for t in case.turns[-2:-1]] if with_thread else []
+                before = threads[case.id] if with_thread else ()
                 asker, began = await tried.asker(case), time.monotonic()
                 found = await knowledge.search(asker, case.turns[-1], settings.chat.passages, before)
                 taken.append((time.monotonic() - began) * 1000)
@@ -55,6 +61,16 @@ async def main() -> None:
                 hits.setdefault(case.kind, []).append(hit)
             rows.append({"stage": name, **_figures(hits), "ms_p50": round(statistics.median(taken), 1)})
     print(json.dumps({"rows": rows}))  # noqa: T201 - the bench's result
+
+
+async def _thread(tried: bootstrap.Trial, case: Case, weight: float) -> Sequence[tuple[str, float]]:
+    """What a follow-up is searched with beside itself: the question before it and the answer that it got."""
+    if len(case.turns) == 1:
+        return ()
+    answer = await tried.ask(case.model_copy(update={"turns": case.turns[:-1]}))
+    asked_back = answer.receipt.decision.level is Level.ASKED
+    window = [PastTurn(case.turns[-2], answer.text, "complete", asked_back=asked_back)]
+    return fused(case.turns[-1], window, weight).before
 
 
 def _figures(hits: dict[str, list[tuple[bool, bool]]]) -> dict[str, Any]:
