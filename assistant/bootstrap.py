@@ -10,7 +10,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,7 +20,8 @@ from assistant.errors import AssistantError, InputError, NotFoundError, ReleaseE
 from assistant.settings import Settings, Source
 
 if TYPE_CHECKING:
-    from assistant.chat.engine import Services
+    from assistant.chat.models import Models
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
@@ -44,6 +45,8 @@ class Parts:
     services: Services | None
     turns: Turns | None
     embedder: Reader | None = None
+    # Made when an admin has a question answered under another model, and kept: LiteLLM never lets a router go.
+    others: dict[str, Models] = field(default_factory=dict)
 
     async def asker(self, email: str) -> Asker:
         """The person on the command line. Raises `InputError` when none is named."""
@@ -201,8 +204,8 @@ async def parts(settings: Settings, *, answering: bool = True) -> AsyncIterator[
 
 def _add_answering(built: Parts, embedder: Reader) -> None:
     from assistant.chat import cache, decide, guard, prompts
-    from assistant.chat.engine import Services
     from assistant.chat.models import Models
+    from assistant.chat.services import Services
     from assistant.chat.turns import Turns
 
     settings = built.settings
@@ -235,12 +238,16 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
 
         tracer = Tracer(settings)
     async with parts(settings) as built:
-        # The first question need not wait for the release to be read and checked. The embedder and LiteLLM's first call
-        # would cost 130 MB more of idle memory to save it a second.
+        # The first question need not wait for the release to be read and checked.
         with contextlib.suppress(ReleaseError):
             await built.knowledge.release()
         assert built.services is not None
         services = built.services
+        if settings.models.deployments:
+            # Many may ask in the first second. One's own trial without a model waits a second for its first answer
+            # instead of holding 130 MB more from the start.
+            assert built.embedder is not None
+            await asyncio.gather(services.models.ready(), built.embedder.ready())
         db, kept, us = built.db, settings.retention, services.owner
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
@@ -303,6 +310,7 @@ async def sync(
     *,
     allow_removals: bool = False,
     retry_failed: bool = False,
+    drop_others: bool = False,
     only: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Index the configured sources, of these the ones that `only` names, or these folders; see `ingest.sync`."""
@@ -342,7 +350,7 @@ async def sync(
             configured=not paths,
             started_by=started_by,
             progress=progress,
-            drop_others=False,
+            drop_others=drop_others,
             allow_removals=allow_removals,
             retry_failed=retry_failed,
             whole=not only,
@@ -386,10 +394,12 @@ async def answer_again(
 
     assert built.services is not None
     own = _replaying(built.settings, model)
+    if model and model not in built.others:
+        built.others[model] = Models(own, built.embedder)
     services = replace(
         built.services,
         settings=own,
-        models=Models(own, built.embedder) if model else built.services.models,
+        models=built.others[model] if model else built.services.models,
         cache=cache.AnswerCache(0),
         # An admin's looking back takes nothing from what the person may ask.
         rate=guard.RateLimit(own.chat.questions_per_minute),

@@ -9,19 +9,23 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from assistant import bootstrap
 from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
 from assistant.masking import mask_logs
 from assistant.settings import Settings, load
+
+if TYPE_CHECKING:
+    from assistant.database.engine import Database
 
 app = typer.Typer(
     name="assistant", help="Ask the company's documents.", no_args_is_help=True, add_completion=False,
@@ -40,6 +44,7 @@ app.add_typer(eval_app, name="eval")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 T = TypeVar("T")
+Rows = list[dict[str, Any]]
 out = Console()
 err = Console(stderr=True)
 
@@ -51,6 +56,14 @@ As = Annotated[str, typer.Option("--as", help="E-mail of the person who asks.", 
 
 def _run(job: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(job)
+
+
+def _in_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    async def job() -> T:
+        async with bootstrap.database(settings) as db:
+            return await work(db)
+
+    return _run(job())
 
 
 def _print_json(value: Any) -> None:
@@ -112,8 +125,6 @@ def ask(
     settings = load(config, data)
 
     async def job() -> Answer:
-        from assistant import bootstrap
-
         async with bootstrap.parts(settings) as parts:
             asker = await parts.asker(as_)
             return await parts.answer(asker, question, thread or None)
@@ -157,8 +168,6 @@ def search(
         return
 
     async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-
         async with bootstrap.parts(settings, answering=False) as parts:
             found = await parts.knowledge.search(await parts.asker(as_), query, k)
         return [
@@ -183,7 +192,6 @@ def search(
 
 def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) -> None:
     async def job() -> dict[str, Any]:
-        from assistant import bootstrap
         from assistant.index.explain import explain
 
         async with bootstrap.parts(settings, answering=False) as parts:
@@ -215,6 +223,9 @@ def index_sync(
         bool, typer.Option("--allow-removals", help="Also when most documents of a source are gone.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read again what failed before.")] = False,
+    drop_others: Annotated[
+        bool, typer.Option("--drop-others", help="Let the documents of sources go that assistant.toml names no more.")
+    ] = False,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Index this source alone; may be given several times.")
     ] = None,
@@ -230,22 +241,22 @@ def index_sync(
     settings = load(config, data)
     if paths and only:
         raise InputError("Folders and --only do not go together.", "Name one of them.")
+    if drop_others and (paths or only):
+        raise InputError("--drop-others is for a run of all sources.", "Leave the folders, or --only, out.")
 
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        with _Bar() as bar:
-            return await bootstrap.sync(
+    with _Bar() as bar:
+        report = _run(
+            bootstrap.sync(
                 settings,
                 paths or [],
                 started_by or "command line",
                 bar,
                 allow_removals=allow_removals,
                 retry_failed=retry_failed,
+                drop_others=drop_others,
                 only=only or [],
             )
-
-    report = _run(job())
+        )
     if as_json:
         _print_json(report)
     else:
@@ -275,14 +286,7 @@ def _print_run(report: dict[str, Any]) -> None:
 def index_sources(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the sources: their documents, when they were read, when they are next, and what is wrong with them."""
     settings = load(config, data)
-
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-
-        async with bootstrap.database(settings) as db:
-            return await bootstrap.source_states(settings, db)
-
-    rows = _run(job())
+    rows = _in_database(settings, lambda db: bootstrap.source_states(settings, db))
     if as_json:
         _print_json({"sources": rows})
         return
@@ -296,12 +300,7 @@ def index_sources(config: Config = None, data: Data = None, as_json: Json = Fals
 def index_releases(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the releases that are kept; the active one is marked."""
 
-    async def read(db: Any) -> list[dict[str, Any]]:
-        from assistant import bootstrap
-
-        return await bootstrap.releases(db)
-
-    _listed(load(config, data), "releases", as_json, read)
+    _listed(load(config, data), "releases", as_json, bootstrap.releases)
 
 
 @index_app.command("activate")
@@ -309,13 +308,7 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
     """Answer people from another kept release, from the next question on: forward or back."""
     settings = load(config, data)
     _for_children(config)
-
-    async def job() -> None:
-        from assistant import bootstrap
-
-        await bootstrap.activate(settings, release, "command line")
-
-    _run(job())
+    _run(bootstrap.activate(settings, release, "command line"))
     out.print(f"People are answered from release {release}.")
 
 
@@ -323,13 +316,7 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
 def index_report(release: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Show what the gate found of a release beside the one that was active."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        return await bootstrap.report(settings, release)
-
-    found = _run(job())
+    found = _run(bootstrap.report(settings, release))
     if as_json:
         _print_json(found)
         return
@@ -353,13 +340,7 @@ def index_accept(release: int, config: Config = None, data: Data = None) -> None
     """Answer people from a release that was held, from the next question on."""
     settings = load(config, data)
     _for_children(config)
-
-    async def job() -> None:
-        from assistant import bootstrap
-
-        await bootstrap.accept(settings, release, "command line")
-
-    _run(job())
+    _run(bootstrap.accept(settings, release, "command line"))
     out.print(f"People are answered from release {release}.")
 
 
@@ -367,13 +348,7 @@ def index_accept(release: int, config: Config = None, data: Data = None) -> None
 def index_drop(release: int, config: Config = None, data: Data = None) -> None:
     """Let a held release go; the next run makes a new one."""
     settings = load(config, data)
-
-    async def job() -> None:
-        from assistant import bootstrap
-
-        await bootstrap.drop(settings, release, "command line")
-
-    _run(job())
+    _run(bootstrap.drop(settings, release, "command line"))
     out.print(f"Release {release} is dropped.")
 
 
@@ -381,13 +356,7 @@ def index_drop(release: int, config: Config = None, data: Data = None) -> None:
 def index_compare(first: int, second: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Show which documents two kept releases differ in, and which case questions find other passages."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        return await bootstrap.compare(settings, first, second)
-
-    found = _run(job())
+    found = _run(bootstrap.compare(settings, first, second))
     if as_json:
         _print_json(found)
         return
@@ -411,13 +380,7 @@ def index_rights(
 ) -> None:
     """Put the access rules of assistant.toml into force, and say who gains and loses which documents."""
     settings = load(config, data)
-
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-
-        return await bootstrap.rights(settings, dry_run=dry_run)
-
-    changes = _run(job())
+    changes = _run(bootstrap.rights(settings, dry_run=dry_run))
     if as_json:
         _print_json({"changes": changes, "applied": not dry_run})
         return
@@ -434,16 +397,10 @@ def _print_change(change: dict[str, Any]) -> None:
             out.print(f"  {sign} {path}", markup=False)
 
 
-def _listed(settings: Settings, name: str, as_json: bool, read: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+def _listed(settings: Settings, name: str, as_json: bool, read: Callable[[Database], Awaitable[Rows]]) -> None:
     """Print rows that are read from the database: a table, or JSON under this name."""
 
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-
-        async with bootstrap.database(settings) as db:
-            return list(await read(db))
-
-    rows = _run(job())
+    rows = _in_database(settings, read)
     if as_json:
         _print_json({name: rows})
     else:
@@ -477,7 +434,7 @@ def index_documents(
 
     wanted = catalogue.Filter(q=q, source=source, kind=kind, state=state, owner=owner, age=age, language=language)
 
-    async def read(db: Any) -> list[dict[str, Any]]:
+    async def read(db: Database) -> list[dict[str, Any]]:
         return [_document(d) for d in (await catalogue.documents(db, wanted, after)).rows]
 
     _listed(load(config, data), "documents", as_json, read)
@@ -488,28 +445,22 @@ def index_document(document: int, config: Config = None, data: Data = None, as_j
     """Show one document: who may read it, how often it was cited, and what each kept release made of it."""
     settings = load(config, data)
 
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-        from assistant.index import catalogue
+    from assistant.index import catalogue
 
-        async with bootstrap.database(settings) as db:
-            told = await catalogue.facts(db, document)
-        return {
-            **_document(told.row),
-            "groups": told.groups,
-            "rule": told.rule,
-            "cited": told.cited,
-            "cited_last": told.cited_last,
-            "repeats": told.repeats and told.repeats.path,
-            "repeated_by": [d.path for d in told.repeated],
-            "history": await bootstrap.history(settings, document),
-        }
-
-    found = _run(job())
+    told = _in_database(settings, lambda db: catalogue.facts(db, document))
+    history = _run(bootstrap.history(settings, document))
+    found = {
+        **_document(told.row),
+        "groups": told.groups,
+        "rule": told.rule,
+        "cited": told.cited,
+        "cited_last": told.cited_last,
+        "repeats": told.repeats and told.repeats.path,
+        "repeated_by": [d.path for d in told.repeated],
+    }
     if as_json:
-        _print_json(found)
+        _print_json({**found, "history": history})
         return
-    history = found.pop("history")
     for key, value in found.items():
         out.print(f"{key:>12}  {', '.join(value) if isinstance(value, list) else value}", markup=False)
     _table(history)
@@ -519,7 +470,7 @@ def index_document(document: int, config: Config = None, data: Data = None, as_j
 def index_runs(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the newest runs."""
 
-    async def read(db: Any) -> list[dict[str, Any]]:
+    async def read(db: Database) -> list[dict[str, Any]]:
         from assistant.index import catalogue
 
         keys = ("id", "started_by", "state", "done", "total", "message", "release_id", "started_at", "finished_at")
@@ -539,7 +490,7 @@ def index_stale(
 ) -> None:
     """List documents past their date, or old and cited by no answer for so many months."""
 
-    async def read(db: Any) -> list[dict[str, Any]]:
+    async def read(db: Database) -> list[dict[str, Any]]:
         from assistant.index import catalogue
 
         unread = catalogue.unread(db, months, owner, after) if months else None
@@ -560,13 +511,7 @@ def index_contradictions(
 ) -> None:
     """List documents that say the same thing with another number, date or amount."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        return await bootstrap.contradictions(settings, owner, after, anew=anew)
-
-    found = _run(job())
+    found = _run(bootstrap.contradictions(settings, owner, after, anew=anew))
     if as_json:
         _print_json(found)
         return
@@ -590,7 +535,7 @@ def audit_log(
 ) -> None:
     """Who did what as an admin, the newest first."""
 
-    async def read(db: Any) -> list[dict[str, Any]]:
+    async def read(db: Database) -> list[dict[str, Any]]:
         from assistant.ops import audit
 
         found = (await audit.entries(db, person, before))[: audit.PAGE]
@@ -611,16 +556,11 @@ def users_add(
     data: Data = None,
 ) -> None:
     """Make an account."""
-    settings = load(config, data)
+    from assistant.memory import people
 
-    async def job() -> None:
-        from assistant import bootstrap
-        from assistant.memory import people
-
-        async with bootstrap.database(settings) as db:
-            await people.add(db, email, name=name, password=password, groups=groups.split(","))
-
-    _run(job())
+    _in_database(
+        load(config, data), lambda db: people.add(db, email, name=name, password=password, groups=groups.split(","))
+    )
     out.print(f"{email} can sign in.", markup=False)
 
 
@@ -632,16 +572,9 @@ def users_passwd(
     data: Data = None,
 ) -> None:
     """Change a password; every session of that person ends."""
-    settings = load(config, data)
+    from assistant.memory import people
 
-    async def job() -> None:
-        from assistant import bootstrap
-        from assistant.memory import people
-
-        async with bootstrap.database(settings) as db:
-            await people.set_password(db, email, password)
-
-    _run(job())
+    _in_database(load(config, data), lambda db: people.set_password(db, email, password))
     out.print("Changed. Every session of that account has ended.")
 
 
@@ -654,14 +587,7 @@ def users_groups(
     data: Data = None,
 ) -> None:
     """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
-    settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        return await bootstrap.set_groups(settings, email, groups.split(","), dry_run=dry_run)
-
-    told = _run(job())
+    told = _run(bootstrap.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
     out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
     _print_change(told["change"])
 
@@ -669,35 +595,19 @@ def users_groups(
 @users_app.command("remove")
 def users_remove(email: str, config: Config = None, data: Data = None) -> None:
     """Shut an account: it cannot sign in, and its sessions end. Its talks are kept."""
-    settings = load(config, data)
+    from assistant.memory import people
 
-    async def job() -> None:
-        from assistant import bootstrap
-        from assistant.memory import people
-
-        async with bootstrap.database(settings) as db:
-            await people.set_active(db, email, False)
-
-    _run(job())
+    _in_database(load(config, data), lambda db: people.set_active(db, email, False))
     out.print(f"{email} is shut out.", markup=False)
 
 
 @users_app.command("list")
 def users_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the accounts."""
-    settings = load(config, data)
+    from assistant.memory import people
 
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-        from assistant.memory import people
-
-        async with bootstrap.database(settings) as db:
-            return [
-                {"email": p.email, "name": p.name, "groups": p.groups, "active": p.active}
-                for p in await people.everyone(db)
-            ]
-
-    rows = _run(job())
+    found = _in_database(load(config, data), people.everyone)
+    rows: Rows = [{"email": p.email, "name": p.name, "groups": p.groups, "active": p.active} for p in found]
     if as_json:
         _print_json({"people": rows})
     else:
@@ -716,13 +626,7 @@ def replay(
 ) -> None:
     """Answer a question of the past once more and show the difference; nothing of it is kept."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        return await bootstrap.replay(settings, receipt, model=model, prompts_dir=prompts, release_id=release)
-
-    found = _run(job())
+    found = _run(bootstrap.replay(settings, receipt, model=model, prompts_dir=prompts, release_id=release))
     if as_json:
         _print_json(found)
         return
@@ -750,19 +654,17 @@ def keys_add(
     if source and not any(s.name == source and s.kind == "push" for s in settings.sources):
         raise InputError(f"There is no source {source} of the kind push.", "Add it to [[sources]] in assistant.toml.")
 
-    async def job() -> tuple[str, str]:
-        from assistant import bootstrap
-        from assistant.memory import keys, people
+    from assistant.memory import keys, people
 
-        async with bootstrap.database(settings) as db:
-            if source:
-                return await keys.add(db, name, source, "command line")
-            person = await people.by_email(db, ask_as)
-            if person is None or not person.active:
-                raise InputError(f"There is no active account for {ask_as}.", "See `assistant users list`.")
-            return await keys.add_to_ask(db, name, person, "command line")
+    async def add(db: Database) -> tuple[str, str]:
+        if source:
+            return await keys.add(db, name, source, "command line")
+        person = await people.by_email(db, ask_as)
+        if person is None or not person.active:
+            raise InputError(f"There is no active account for {ask_as}.", "See `assistant users list`.")
+        return await keys.add_to_ask(db, name, person, "command line")
 
-    key_id, key = _run(job())
+    key_id, key = _in_database(settings, add)
     scope = {"source": source} if source else {"ask_as": ask_as}
     if as_json:
         _print_json({"id": key_id, "key": key, **scope})
@@ -776,7 +678,7 @@ def keys_add(
 def keys_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the keys, revoked ones too; never the keys themselves."""
 
-    async def read(db: Any) -> list[dict[str, Any]]:
+    async def read(db: Database) -> list[dict[str, Any]]:
         from assistant.memory import keys
 
         return [r.model_dump(mode="json", exclude={"hash"}) for r in await keys.everyone(db)]
@@ -787,16 +689,9 @@ def keys_list(config: Config = None, data: Data = None, as_json: Json = False) -
 @keys_app.command("revoke")
 def keys_revoke(key_id: str, config: Config = None, data: Data = None) -> None:
     """End a key, from the next request on. What it pushed or asked stays."""
-    settings = load(config, data)
+    from assistant.memory import keys
 
-    async def job() -> None:
-        from assistant import bootstrap
-        from assistant.memory import keys
-
-        async with bootstrap.database(settings) as db:
-            await keys.revoke(db, key_id, "command line")
-
-    _run(job())
+    _in_database(load(config, data), lambda db: keys.revoke(db, key_id, "command line"))
     out.print(f"Key {key_id} is revoked.", markup=False)
 
 
@@ -810,14 +705,8 @@ def eval_retrieval(
 ) -> None:
     """Score text, vector and hybrid search on a judged collection, in a release made for it."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        with _Bar() as bar:
-            return await bootstrap.evaluate_retrieval(settings, folder, split, bar)
-
-    result = _run(job())
+    with _Bar() as bar:
+        result = _run(bootstrap.evaluate_retrieval(settings, folder, split, bar))
     if as_json:
         _print_json(result)
         return
@@ -836,14 +725,8 @@ def eval_answers(
 ) -> None:
     """Run a case file through the pipeline that answers people, on an index made for it."""
     settings = load(config, data)
-
-    async def job() -> dict[str, Any]:
-        from assistant import bootstrap
-
-        with _Bar() as bar:
-            return await bootstrap.evaluate_answers(settings, cases, documents, bar)
-
-    result = _run(job())
+    with _Bar() as bar:
+        result = _run(bootstrap.evaluate_answers(settings, cases, documents, bar))
     if as_json:
         _print_json(result if details else {"kinds": result["kinds"]})
     else:
@@ -863,15 +746,9 @@ def eval_calibrate(
 ) -> None:
     """Fit when to answer, and when to decline, on cases; the figures are of cases it was not fitted on."""
     settings = load(config, data)
-
-    async def job() -> tuple[dict[str, Any], Path]:
-        from assistant import bootstrap
-
-        with _Bar() as bar:
-            found = await bootstrap.calibrate(settings, cases, documents, foreign, declined_wrong, bar)
-        return found, bootstrap.calibration_file(settings)
-
-    result, file = _run(job())
+    with _Bar() as bar:
+        result = _run(bootstrap.calibrate(settings, cases, documents, foreign, declined_wrong, bar))
+    file = bootstrap.calibration_file(settings)
     if write:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -894,16 +771,12 @@ def eval_gate(
     """Hold the installation's cases against the floor; exit 1 when one figure misses it."""
     settings = load(config, data)
 
-    async def job() -> tuple[dict[str, Any], list[str]]:
-        from assistant import bootstrap
-        from assistant.ops import gate
+    from assistant.ops import gate
 
-        least = gate.read_floor(floor)
-        with _Bar() as bar:
-            result = await bootstrap.evaluate_answers(settings, None, None, bar)
-        return result["kinds"], gate.failures(result["kinds"], least)
-
-    kinds, missed = _run(job())
+    least = gate.read_floor(floor)
+    with _Bar() as bar:
+        kinds = _run(bootstrap.evaluate_answers(settings, None, None, bar))["kinds"]
+    missed = gate.failures(kinds, least)
     if as_json:
         _print_json({"kinds": kinds, "missed": missed})
     else:
@@ -925,14 +798,9 @@ def usage(
     if by not in {"day", "segment", "feature", "model", "person"}:
         raise InputError(f"--by {by}: no such grouping.", "Use day, segment, feature, model or person.")
 
-    async def job() -> list[dict[str, Any]]:
-        from assistant import bootstrap
-        from assistant.ops import usage as ledger
+    from assistant.ops import usage as ledger
 
-        async with bootstrap.database(settings) as db:
-            return await ledger.summary(db, by)  # type: ignore[arg-type]
-
-    rows = _run(job())
+    rows = _in_database(settings, lambda db: ledger.summary(db, by))  # type: ignore[arg-type]
     if as_json:
         _print_json({"by": by, "rows": rows})
     else:
@@ -943,13 +811,7 @@ def usage(
 def doctor(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Check everything that can be checked; exit 1 when something is wrong."""
     settings = load(config, data)
-
-    async def job() -> list[dict[str, str]]:
-        from assistant import bootstrap
-
-        return await bootstrap.examine(settings)
-
-    checks = _run(job())
+    checks = _run(bootstrap.examine(settings))
     if as_json:
         _print_json({"checks": checks})
     else:

@@ -223,6 +223,10 @@ class Receipt(Plain):
     trace_id: str = ""
     created_at: datetime
 
+    def rests_on(self) -> frozenset[int]:
+        """The documents whose passages the answer was given, and those that tools named or read for it."""
+        return frozenset({p.document_id for p in self.passages} | {d for t in self.tools for d in t.documents})
+
 
 class Citation(Plain):
     """A number in an answer and what it stands for. `quote` is the passage's text as it was searched."""

@@ -17,6 +17,8 @@ from assistant.web import app, chainlit_home
 
 def main() -> None:
     config, data, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    # What the server starts reads the same settings, as with `assistant serve --config`.
+    os.environ["ASSISTANT_CONFIG"] = str(config.resolve())
     settings = load(config, data)
     settings = settings.model_copy(update={"web": settings.web.model_copy(update={"port": port})})
     chainlit_home.prepare(settings)

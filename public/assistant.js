@@ -29,6 +29,18 @@
     return body;
   };
 
+  // ---- opening a talk ----------------------------------------------------------------------------------------------
+  // A page that reopens a talk opens its socket twice, and only the second time it names the talk. Each time it asks for
+  // a cookie first; were the first cookie to come last, the talk would stay empty. So only the newest goes on.
+  const ask = window.fetch.bind(window);
+  let openings = 0;
+  window.fetch = (...request) => {
+    if (!String(request[0]).endsWith(`${CHAT}/set-session-cookie`)) return ask(...request);
+    const mine = ++openings;
+    const newest = (go) => (given) => (mine === openings ? go(given) : new Promise(() => {}));
+    return ask(...request).then(newest((answer) => answer), newest((error) => Promise.reject(error)));
+  };
+
   // ---- who is here -------------------------------------------------------------------------------------------------
   let asking = null;
   let notBefore = 0;

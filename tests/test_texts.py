@@ -17,6 +17,7 @@ from assistant.domain import Level, ToolUse
 from assistant.index.parsers import pdf, picture
 from assistant.settings import PROJECT, Deployment, Settings
 from assistant.texts import LANGUAGES, pick, reason, say, section
+from assistant.web.admin.render import did
 
 CODE = PROJECT / "assistant"
 Texts = dict[str, dict[str, str]]
@@ -137,6 +138,22 @@ def test_every_value_that_completes_a_key_has_its_text() -> None:
     begins = {begin.split(".")[1] for begin, _ in completed()}
     written = "\n".join(f.read_text(encoding="utf-8") for f in CODE.rglob("web/*.py"))
     assert set(re.findall(r'f"web\.([a-z_]+_)\{', written)) <= begins
+
+
+def deeds() -> Iterator[str]:
+    """What the code writes into the audit log that somebody did."""
+    for _, tree in sources():
+        for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+            if ast.unparse(call.func) == "audit.note":
+                yield from told(call.args[2])
+            elif ast.unparse(call.func) == "AuditRow":
+                yield from told(next((k.value for k in call.keywords if k.arg == "action"), None))
+
+
+def test_every_deed_in_the_audit_log_is_said_in_words() -> None:
+    known = set(deeds())
+    assert len(known) > 10
+    assert sorted(d for d in known if did("de", d) == d) == []
 
 
 def test_no_text_is_left_over_that_nothing_says() -> None:

@@ -12,8 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from assistant.domain import Decision, Passage, SentenceCheck
+from assistant.chat.prompts import Prompt
+from assistant.chat.receipt import Record
+from assistant.domain import Decision, Level, Passage, SentenceCheck, Verdict
+from assistant.index.retrieve import Today
 from assistant.index.sentences import stems
+from assistant.settings import Settings
 
 # Of 276 questions about two companies the nearest pair with different answers has a cosine of .84 ("… do I get", "… can
 # I ask for"), the nearest that means the same .935.
@@ -47,6 +51,23 @@ class Entry:
     def minutes(self) -> int:
         """How long ago it was given, in whole minutes."""
         return int((time.monotonic() - self.at) / 60)
+
+
+def scope(today: Today, settings: Settings, prompt: Prompt, language: str) -> Scope:
+    """Where the answer to a question of today may be kept."""
+    models = ",".join(f"{d.name}={d.model}" for d in settings.models.deployments)
+    way = f"{prompt.name} {prompt.version}|{models}|{language}|{settings.chat.passages}|{settings.chat.judge}"
+    return Scope(today.rules, today.opened.row.id or 0, way)
+
+
+def sound(record: Record) -> bool:
+    """Whether an answer came out as it should: no fallback, no restart, nothing unsupported, nothing of this turn."""
+    return (
+        record.decision.level is Level.ANSWERED
+        and all(a.outcome == "ok" for a in record.attempts)
+        and all(c.verdict is not Verdict.UNSUPPORTED for c in record.verification)
+        and not (record.restarts or record.said or record.choices)
+    )
 
 
 class AnswerCache:

@@ -21,7 +21,6 @@ _BEGINNINGS = (*(s.rstrip(":.") for s in _STARTS), ":", "/")
 _INVISIBLE = re.compile(
     r"[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
-_MAKES_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|www\.|(?:https?|ftp|mailto|data|javascript|file):", re.I)
 # A word that is one span of code and nothing else.
 _PAIRED = re.compile(r"`[^`\s]+`[.,;:!?)]*")
 _TRAILING = ".,;:!?)\"'”’"

@@ -162,12 +162,12 @@ async def confirmed(
 
     Without a model, and where it fails, all of them.
     """
-    if not models.has("small"):
+    if not models.has(prompt.tier):
         return meant
     listed = "\n".join(f"{n}: {m.label}" for n, m in enumerate(meant, 1))
     try:
         messages = prompt.render(question=question, things=listed)
-        verdict = await structured.ask(models, "small", messages, _Verdict, call)
+        verdict = await structured.ask(models, prompt.tier, messages, _Verdict, call)
     except ModelError:
         return meant
     if not verdict.ambiguous:

@@ -56,12 +56,10 @@ def found(
     least = NEARLY * max(fit.values(), default=0.0)
     compared = [p for p in passages if numbers[p.id] in cited or fit.get(p.id, 0.0) >= least]
     out: list[Conflict] = []
-    # Policy 2023 and Policy 2026 are two versions of one thing, not two things of one sort.
-    unversioned = [p.model_copy(update={"title": re.sub(r"\d+", " ", p.title)}) for p in compared]
-    for conflict in contradictions.among(unversioned, stated):
-        if not cited & {numbers[conflict.one.id], numbers[conflict.other.id]}:
+    for conflict in contradictions.among(compared, stated):
+        one, other = conflict.one, conflict.other
+        if not cited & {numbers[one.id], numbers[other.id]}:
             continue
-        one, other = (passages[numbers[p.id] - 1] for p in (conflict.one, conflict.other))
         says, otherwise = (_CURRENCY.sub(lambda m: m.group().upper(), said) for said in conflict.where.says)
         mine, theirs = _rank(one, dates, expired), _rank(other, dates, expired)
         if theirs > mine:

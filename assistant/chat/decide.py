@@ -108,11 +108,11 @@ async def judged(
     decision: Decision, question: str, found: Found, *, models: Models, prompt: Prompt, call: Call
 ) -> Decision:
     """A weak decision as a small model decides it; as it was where there is none, or where it fails."""
-    if not models.has("small"):
+    if not models.has(prompt.tier):
         return decision
     messages = prompt.render(passages=evidence.render(found.passages, found.dates), question=question)
     try:
-        verdict = await structured.ask(models, "small", messages, _Enough, call)
+        verdict = await structured.ask(models, prompt.tier, messages, _Enough, call)
     except ModelError:
         return decision
     level, reason = _DECIDED[verdict.answers]

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from assistant.chat import structured
-from assistant.chat.models import Call, Models, Tier
+from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Passage
 from assistant.errors import ModelError
@@ -81,10 +81,10 @@ def hinted(question: str) -> bool:
     return bool(_SEVERAL.search(question)) and len(set(stems(question))) >= HINT_WORDS
 
 
-async def by_model(question: str, *, models: Models, tier: Tier, prompt: Prompt, call: Call) -> list[str]:
+async def by_model(question: str, *, models: Models, prompt: Prompt, call: Call) -> list[str]:
     """The questions that a model splits a question into; itself alone where it finds it to be one, or fails."""
     try:
-        told = await structured.ask(models, tier, prompt.render(question=question), _Parts, call)
+        told = await structured.ask(models, prompt.tier, prompt.render(question=question), _Parts, call)
     except ModelError:
         return [question]
     own = {p.casefold(): p for p in (_clean(p) for p in told.questions) if len(stems(p)) >= LEAST_WORDS}

@@ -1,19 +1,17 @@
 """The chat engine: one turn, step by step.
 
-`open → guard → recall → rewrite → cache → retrieve → decide → route → generate → verify → close`. Every step is a
-method that can be read alone; `turn` is their list.
+`open → guard → recall → rewrite → cache → retrieve → decide → route → generate → verify → close`: `turn` holds the
+first steps and the last, `_reply` the list of those between. How a question is searched is in `searching.py`, how its
+answer is written in `writing.py`, what we say around it in `remarks.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -21,95 +19,74 @@ from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
 
 from assistant.chat import (
     cache,
-    chosen,
     clarify,
-    decide,
-    decompose,
-    evidence,
+    conflicts,
     follow,
     guard,
     lookups,
     recall,
+    remarks,
     rewrite,
     route,
     summary,
     tools,
     verify,
+    writing,
 )
-from assistant.chat import conflicts as conflict
-from assistant.chat.cite import CitationFilter, cited_in, without_citations
-from assistant.chat.growing import Growing
-from assistant.chat.models import Broken, Call, Clipped, Models
-from assistant.chat.prompts import Prompt
-from assistant.chat.receipt import Record
-from assistant.database.engine import Database
+from assistant.chat.cite import cited_in, without_citations
+from assistant.chat.models import Call
+from assistant.chat.receipt import Outcome, Record
+from assistant.chat.searching import Searching
+from assistant.chat.services import Route, Services
 from assistant.domain import (
-    NANO,
+    ADMINS,
+    EVERYONE,
     Answer,
     Asker,
     Choice,
-    Citation,
     Decision,
     Delta,
     Event,
     Final,
     Level,
-    Nearest,
-    Passage,
     Restart,
     Stage,
     ToolUse,
-    Verdict,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index import joining
-from assistant.index.filters import Filter
-from assistant.index.retrieve import Found, Knowledge, ThreadQuery, Today
+from assistant.index.retrieve import Found, Today
 from assistant.memory import threads, work
-from assistant.settings import Settings
 from assistant.texts import say
 
-Outcome = Literal["complete", "stopped", "interrupted", "failed"]
+# Documents that are named where none answers.
+NEAREST = 3
 
 
-@dataclass(frozen=True)
-class Services:
-    """What every turn uses; built once."""
+@dataclass
+class Turn:
+    """One turn under way: what its steps hand on to each other."""
 
-    settings: Settings
-    db: Database
-    knowledge: Knowledge
-    models: Models
-    prompts: dict[str, Prompt]
-    rate: guard.RateLimit
-    # Names this process in the rows of answers that it streams.
-    owner: str
-    # The installation's own.
-    calibration: decide.Calibration | None = None
-    cache: cache.AnswerCache = field(default_factory=lambda: cache.AnswerCache(0))
+    record: Record
+    question_id: str
+    # The question that this one is a new version of.
+    beside: str
+    # The answer so far, piece by piece.
+    shown: list[str] = field(default_factory=list)
+    stored: bool = False
+    # Whether the question stood there already: who asks once more wants no answer that was given before.
+    asked_before: bool = False
+    # The question being read word by word, from its first moment on.
+    reading: asyncio.Task[Any] | None = None
 
-    @cached_property
-    def growing(self) -> Growing:
-        """Keeps what is shown of answers while they are written."""
-        return Growing(self.db)
+    @property
+    def text(self) -> str:
+        return "".join(self.shown)
 
-
-def citations(text: str, passages: Sequence[Passage]) -> tuple[list[int], tuple[Citation, ...]]:
-    """The numbers that an answer cites, and what each stands for."""
-    numbers = [n for n in cited_in(text) if 1 <= n <= len(passages)]
-    return numbers, tuple(
-        Citation(
-            n=n,
-            document=p.document,
-            title=p.title,
-            place=p.place.label(),
-            quote=p.text,
-            passage=p.id,
-            document_id=p.document_id,
-        )
-        for n in numbers
-        for p in [passages[n - 1]]
-    )
+    def say(self, text: str) -> Delta:
+        """More of the answer."""
+        self.shown.append(text)
+        return Delta(text=text)
 
 
 class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
@@ -121,24 +98,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         self._thread_id = thread_id
         self._language = language
         self._history: list[ChatMessage] = []
-        # What a cancelled turn is stored as, and the stored answer once it is over.
+        # What a cancelled turn is stored as.
         self.cancelled_as: Outcome = "stopped"
+        # The stored answer of the last turn that is over.
         self.answer: Answer | None = None
-        self._stored = False
-        # Whether the question stood there already: who asks once more wants no answer that was given before.
-        self._asked_before = False
-        self._found: Found | None = None
-        # The documents that the talk's project chose, and its name where no others are searched.
-        self._chosen: frozenset[int] = frozenset()
-        self._only_in = ""
-        self._today: Today | None = None
-        # What of a question back the person chose.
-        self._taken: Choice | None = None
-        # Whether only quoting is left, and what a model split questions into.
-        self._quoting = False
-        self._parts: dict[str, Sequence[str]] = {}
-        # The question being read word by word, from its first moment on.
-        self._reading: asyncio.Task[Any] | None = None
+        self._closing: asyncio.Task[Answer] | None = None
 
     async def turn(self, text: str, question_id: str, answer_id: str, beside: str = "") -> AsyncIterator[Event]:
         """One question to its stored answer. The last event is `Final`, whatever happens after the question is kept.
@@ -146,106 +110,109 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         A question `beside` another is a new version of it; one that is stored already is answered once more.
         Raises `AssistantError` only before that: the thread is somebody else's, or the database is not there.
         """
-        record = Record(answer_id, self._thread_id, asked=text[: self._s.settings.chat.question_chars])
-        record.language = self._language
-        record.segment = next(iter(sorted(self._asker.groups - {"everyone", "admins"})), "everyone")
-        shown: list[str] = []
+        most = self._s.settings.chat.question_chars
+        record = Record(answer_id, self._thread_id, asked=text[:most], language=self._language)
+        record.segment = next(iter(sorted(self._asker.groups - {EVERYONE, ADMINS})), EVERYONE)
+        turn = Turn(record, question_id, beside)
+        self._closing = self.answer = None
         outcome: Outcome = "interrupted"
-        if len(text) <= self._s.settings.chat.question_chars:
-            self._reading = self._s.knowledge.read_ahead(text.strip())
+        if len(text) <= most:
+            turn.reading = self._s.knowledge.read_ahead(text.strip())
         try:
             with record.step("open"):
-                await self._open(text, question_id, answer_id, beside)
+                await self._open(text, turn)
             question = self._guard(text, record)
             await self._limit()
-            async for event in self._reply(question, question_id, beside, record, shown):
+            async for event in self._reply(question, turn):
                 yield event
             outcome = "complete"
         except (asyncio.CancelledError, GeneratorExit):
-            outcome, self._stored = self.cancelled_as, True
+            # The question may have been stored when the stop came.
+            outcome, turn.stored = self.cancelled_as, True
             raise
         except ModelError:
             outcome = "failed"
-            shown.append(("\n\n" if shown else "") + say(self._language, "chat.failed"))
+            turn.say(("\n\n" if turn.shown else "") + say(self._language, "chat.failed"))
         except AssistantError as error:
-            if not self._stored:
+            if not turn.stored:
                 raise
             outcome = "complete"
             record.decision = Decision(level=Level.DECLINED, reason=type(error).__name__)
-            shown.append(str(error))
+            turn.say(str(error))
         finally:
             # A stop cancels this task; what was shown must be kept all the same.
             # Where the question could not be stored there is nothing to close.
-            if self._stored:
-                self.answer = await asyncio.shield(self._close("".join(shown), self._found, record, outcome))
+            if turn.stored:
+                self._closing = asyncio.create_task(self._close(turn, outcome))
+                await asyncio.shield(self._closing)
+        assert self.answer is not None
         yield Final(answer=self.answer)
 
-    async def _reply(
-        self, question: str, question_id: str, beside: str, record: Record, shown: list[str]
-    ) -> AsyncIterator[Event]:
+    async def ended(self) -> Answer | None:
+        """The stored answer of a cancelled turn, be it while that was being stored; None where it never began."""
+        return await self._closing if self._closing is not None else None
+
+    async def _reply(self, question: str, turn: Turn) -> AsyncIterator[Event]:
         """From the question, now stored and admitted, to what is said to it."""
+        record = turn.record
         if (reply := await self._without_search(question, record)) is not None:
             record.decision = Decision(level=Level.ANSWERED, score=1, reason="needs no search")
-            shown.append(reply)
-            yield Delta(text=reply)
+            yield turn.say(reply)
             return
-        looked = await self._look_up(question, question_id, record)
+        looked = await self._look_up(question, turn)
         if looked.later is not None or (looked.results and looked.by == "rules"):
-            self._found = found = self._told(looked, record, shown)
-            yield Delta(text=shown[0])
-            await self._verify(shown[0], found, record)
+            yield turn.say(self._told(looked, record))
+            await self._verify(turn.text, record)
             return
-        context, self._today = await asyncio.gather(self._recall(question_id, record), self._look())
-        self._quoting = self._route(context.spent)[1]
-        self._chosen, self._only_in = context.chosen, context.only_in
+        context, today = await asyncio.gather(self._recall(turn), self._look())
+        way = self._s.route(context.spent, self._language)
         yield Stage(name="search")
-        search = await self._rewrite(question, context.window, record)
+        taken = clarify.taken(question, context.window[-1].choices) if context.window else None
+        search = await self._rewrite(question, context.window, taken, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
+        searching = Searching(
+            self._s, self._asker, record, turn.reading, today, context.chosen, context.only_in, taken, way.quoting
+        )
         in_project = context.chosen or context.only_in
-        leaning = beside or search.before or context.window or context.notes or context.earlier or in_project
-        asked_alone = not (leaning or looked.results or self._asked_before)
-        scope, given = await self._given_before(search.text, record) if asked_alone else (None, None)
-        if given is not None:
-            shown.append(self._again(given, record))
-            yield Delta(text=shown[0])
+        leaning = turn.beside or search.before or context.window or context.notes or context.earlier or in_project
+        scope = None if leaning or looked.results or turn.asked_before else self._scope(today)
+        if scope is not None and (given := await self._given_before(search.text, scope, searching)) is not None:
+            yield turn.say(given)
             return
-        self._found = found = await self._evidence(search, record)
+        found = await searching.evidence(search)
         if looked.results:
-            self._found = found = self._joined(looked, found, record)
+            found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
-            shown.append("".join(f"*{r}*\n\n" for r in record.remarks) + self._decline(found))
-            yield Delta(text=shown[0])
+            record.nearest = found.nearest[:NEAREST]
+            declined = remarks.declined(record.nearest, context.only_in, self._language)
+            yield turn.say(remarks.before(record.remarks) + declined)
             return
-        if question_back := await self._clarify(search, found, context, record):
-            shown.append(question_back)
-            yield Delta(text=question_back)
+        if question_back := await self._clarify(search, found, context.window, record):
+            yield turn.say(question_back)
             return
         yield Stage(name="write")
-        async for event in self._generate(search, found, context, record, shown):
+        async for event in self._write(search, found, context, way, turn):
             yield event
         yield Stage(name="check")
-        await self._verify("".join(shown), found, record)
-        conflicts = self._conflicts("".join(shown), found, record)
-        if warning := conflicts + self._expired("".join(shown), found, record):
-            shown.append(warning)
-            yield Delta(text=warning)
+        await self._verify(turn.text, record)
+        if warnings := self._warnings(turn.text, found, record):
+            yield turn.say(remarks.behind(warnings))
         if scope is not None:
-            await self._keep(scope, search.text, "".join(shown), record)
+            await self._keep(scope, search.text, turn.text, searching)
 
-    async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
-        self._stored = False
-        self._asked_before = not await threads.open_turn(
+    async def _open(self, text: str, turn: Turn) -> None:
+        turn.asked_before = not await threads.open_turn(
             self._s.db,
             self._asker,
             self._thread_id,
-            question_id,
+            turn.question_id,
             text,
-            beside=beside,
-            answer_id=answer_id,
+            beside=turn.beside,
+            answer_id=turn.record.answer_id,
             owner=self._s.owner,
         )
-        self._stored = True
+        turn.stored = True
 
     def _guard(self, text: str, record: Record) -> str:
         with record.step("guard"):
@@ -280,16 +247,17 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         s = self._s
         return tools.Desk(s.db, s.knowledge, self._asker, self._language, s.models, s.prompts)
 
-    async def _look_up(self, question: str, question_id: str, record: Record) -> tools.LookedUp:
+    async def _look_up(self, question: str, turn: Turn) -> tools.LookedUp:
         """What the person's own words ask to be looked up; no document has been read yet that could ask for more."""
         hinted, leans = lookups.hinted(question), follow.leans(question)
         if not self._s.settings.chat.tools or not (hinted or leans):
             return tools.LookedUp()
+        record = turn.record
         with record.step("tools") as notes:
-            left = follow.before(await self._turns_before(question_id))
-            desk, call = self._desk(), Call("tools", self._until(record))
+            left = follow.before(await self._turns_before(turn.question_id))
+            desk, call = self._desk(), Call("tools", self._s.until(record))
             asks_model = hinted or bool(left.tool)
-            quoting = self._s.models.calls_tools() and self._route(await self._spent())[1]
+            quoting = self._s.models.calls_tools() and self._s.route(await self._spent(), self._language).quoting
             asked = tools.Asked(question, left.questions, left.documents)
             found = await tools.look_up(
                 desk,
@@ -333,13 +301,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             record.tools.append(ToolUse(name=chosen.name, arguments=arguments, by=chosen.by, outcome="started"))
         return begun
 
-    def _told(self, looked: tools.LookedUp, record: Record, shown: list[str]) -> Found:
-        """Say what was looked up, or that it takes a while. Returns what that rests on."""
+    def _told(self, looked: tools.LookedUp, record: Record) -> str:
+        """What was looked up, or that it takes a while."""
         record.decision = Decision(level=Level.ANSWERED, score=1, reason="looked up")
         result = looked.results[0] if looked.later is None else tools.Result(say(self._language, "chat.work_begun"))
         record.release, record.passages = result.release, result.passages
-        shown.append(result.text)
-        return Found(result.passages, result.release or 0)
+        return result.text
 
     @staticmethod
     def _joined(looked: tools.LookedUp, found: Found, record: Record) -> Found:
@@ -348,12 +315,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.passages = tuple(joining.apart([*known.values(), *found.passages]))
         record.decision = record.decision.model_copy(update={"level": Level.ANSWERED, "reason": "looked up"})
         record.looked_up = "\n\n".join(without_citations(r.text) for r in looked.results)
-        return replace(found, passages=tuple(record.passages))
+        return replace(found, passages=record.passages)
 
-    async def _recall(self, question_id: str, record: Record) -> recall.Context:
-        with record.step("recall") as notes:
+    async def _recall(self, turn: Turn) -> recall.Context:
+        with turn.record.step("recall") as notes:
             context = await recall.gather(
-                self._s.db, self._asker, self._thread_id, question_id, self._s.settings, self._s.models
+                self._s.db, self._asker, self._thread_id, turn.question_id, self._s.settings, self._s.models
             )
             notes.extend(context.said)
             return context
@@ -365,43 +332,39 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         except ReleaseError:
             return None
 
-    async def _rewrite(self, question: str, window: Sequence[threads.PastTurn], record: Record) -> rewrite.Search:
-        self._taken = clarify.taken(question, window[-1].choices) if window else None
-        with record.step("rewrite") as notes:
-            if self._taken is not None:
+    async def _rewrite(
+        self, question: str, window: Sequence[threads.PastTurn], taken: Choice | None, record: Record
+    ) -> rewrite.Search:
+        """The question as it is searched. One of the choices that were offered stands alone."""
+        weight = self._s.settings.chat.weight_before
+        with record.step("rewrite") as notes, self._s.job("rewrite", rewrite.LIMIT_S, record) as (prompt, call):
+            if taken is not None:
                 search = rewrite.Search(question, note="one of the choices offered")
             else:
                 search = await rewrite.standalone(
-                    question,
-                    window,
-                    models=self._s.models,
-                    prompt=self._s.prompts["rewrite"],
-                    weight=self._s.settings.chat.weight_before,
+                    question, window, models=self._s.models, prompt=prompt, call=call, weight=weight
                 )
             notes.append(search.note)
         record.searched = search.text
         record.fused_with = tuple(text for text, _ in search.before)
-        record.attempts.extend(search.attempts)
-        if search.prompt:
-            record.prompts.append(search.prompt)
         return search
 
-    async def _given_before(self, question: str, record: Record) -> tuple[cache.Scope | None, cache.Entry | None]:
-        """Where an answer to this question may be kept, and one that was, if all it rests on is still the asker's."""
-        if not self._s.cache.on or self._today is None or (release := self._today.opened.row.id) is None:
-            return None, None
+    def _scope(self, today: Today | None) -> cache.Scope | None:
+        """Where an answer may be kept, and one that was be found."""
+        if today is None or not self._s.cache.on:
+            return None
+        return cache.scope(today, self._s.settings, self._s.prompts["answer"], self._language)
+
+    async def _given_before(self, question: str, scope: cache.Scope, searching: Searching) -> str | None:
+        """An answer to this question that was given before, if all it rests on is still the asker's."""
+        record = searching.record
         with record.step("cache") as notes:
-            chat, prompt = self._s.settings.chat, self._s.prompts["answer"]
-            models = ",".join(f"{d.name}={d.model}" for d in self._s.settings.models.deployments)
-            way = f"{prompt.name} {prompt.version}|{models}|{self._language}|{chat.passages}|{chat.judge}"
-            scope = cache.Scope(self._today.rules, release, way)
-            await self._read()
             try:
-                vector = await self._s.knowledge.vector(question)
+                vector = await searching.vector(question)
             except ModelError:
                 record.cache = "off"
                 notes.append("the embedding model did not answer")
-                return None, None
+                return None
             entry = self._s.cache.find(scope, question, vector)
             if entry is not None:
                 documents = {p.document_id for p in entry.passages}
@@ -410,192 +373,41 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                     entry = None
             record.cache = "miss" if entry is None else "hit"
             notes.append(record.cache)
-        return scope, entry
-
-    def _again(self, entry: cache.Entry, record: Record) -> str:
-        """An answer given before, with how long ago that was."""
-        minutes = entry.minutes()
-        key = {0: "chat.given_just_now", 1: "chat.given_minute_ago"}.get(minutes, "chat.given_minutes_ago")
-        intro = f"*{say(self._language, key, minutes=minutes)}*\n\n"
-        record.release, record.passages, record.decision = entry.scope.release, entry.passages, entry.decision
+        if entry is None:
+            return None
+        intro = remarks.before([remarks.given_before(entry, self._language)])
+        record.release, record.passages, record.decision = scope.release, entry.passages, entry.decision
         record.verification = tuple(
             c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification
         )
         return intro + entry.text
 
-    async def _keep(self, scope: cache.Scope, question: str, text: str, record: Record) -> None:
-        """Keep an answer that came out as it should: no fallback, no restart, nothing unsupported in it."""
-        sound = record.decision.level is Level.ANSWERED and all(a.outcome == "ok" for a in record.attempts)
-        if not sound or any(c.verdict is Verdict.UNSUPPORTED for c in record.verification):
-            return
-        if record.release != scope.release or record.restarts or record.said or record.choices:
+    async def _keep(self, scope: cache.Scope, question: str, text: str, searching: Searching) -> None:
+        record = searching.record
+        if record.release != scope.release or not cache.sound(record):
             return
         try:
-            vector = await self._s.knowledge.vector(question)
+            vector = await searching.vector(question)
         except ModelError:
             return
         passages = tuple(record.passages)
-        kept = cache.Entry(
-            scope, question, vector, text, passages, record.decision, record.verification, time.monotonic()
+        self._s.cache.keep(
+            cache.Entry(scope, question, vector, text, passages, record.decision, record.verification, time.monotonic())
         )
-        self._s.cache.keep(kept)
 
-    def _expired(self, text: str, found: Found, record: Record) -> str:
-        """A warning for each source of the answer that is past the date until which it was valid."""
-        cited = {p.document_id: p.title for n, p in enumerate(found.passages, 1) if n in cited_in(text)}
-        lines = [
-            say(self._language, "chat.expired", title=decide.label(title), date=f"{found.expired[i]:%Y-%m-%d}")
-            for i, title in cited.items()
-            if i in found.expired
-        ]
-        record.said = record.said or bool(lines)
-        return "".join(f"\n\n*{line}*" for line in lines)
-
-    def _conflicts(self, text: str, found: Found, record: Record) -> str:
-        """A sentence for each figure of the answer's passages that another passage contradicts."""
-        if not self._s.settings.chat.steps.contradictions:
-            return ""
-        with record.step("contradictions") as notes:
-            conflicts = conflict.found(text, found.passages, set(cited_in(text)), found.dates, found.expired, found.fit)
-            notes.append(f"{len(conflicts)} found")
-        lines = []
-        for c in conflicts:
-            lines.append(
-                say(
-                    self._language,
-                    "chat.contradiction" if c.known else "chat.contradiction_open",
-                    title=self._dated(c.used.title, c.date),
-                    says=decide.label(c.says),
-                    other=self._dated(c.other.title, c.other_date),
-                    otherwise=decide.label(c.otherwise),
-                )
-            )
-        return "".join(f"\n\n*{line}*" for line in lines)
-
-    @staticmethod
-    def _dated(title: str, date: datetime | None) -> str:
-        return f"“{decide.label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
-
-    async def _evidence(self, search: rewrite.Search, record: Record) -> Found:
-        """What the search found, and the decision about it. Where a filter finds nothing it is let go, and said so."""
-        if self._taken is not None:
-            found = await self._retrieve(search, record, frozenset(self._taken.documents))
-            await self._decide(found, search.text, record)
-            if record.decision.level is not Level.DECLINED:
-                record.filtered = self._taken.label
-                return found
-        asked = await self._filter(search.text, record)
-        record.filtered = self._only_in
-        if asked is not None:
-            text = asked.rest if asked.whole else search.text
-            found = await self._retrieve(replace(search, text=text), record, asked.documents)
-            await self._decide(found, search.text, record)
-            what = asked.words + (f" ({', '.join(asked.titles[:2])})" if asked.titles else "")
-            if record.decision.level is not Level.DECLINED:
-                record.filtered = " · ".join(filter(None, (self._only_in, what)))
-                record.remarks.append(say(self._language, "chat.filtered", what=decide.label(what)))
-                if asked.whole:
-                    everywhere = Choice(label=say(self._language, "chat.everywhere"), question=asked.rest)
-                    record.choices = (*record.choices, everywhere)
-                return found
-            record.remarks.append(say(self._language, "chat.filter_empty", what=decide.label(asked.words)))
-        found = await self._retrieve(search, record)
-        await self._decide(found, search.text, record)
-        return found
-
-    async def _filter(self, question: str, record: Record) -> Filter | None:
-        if not self._s.settings.chat.steps.filters:
-            return None
-        with record.step("filter") as notes:
-            found = await self._s.knowledge.filtered(self._asker, question)
-            notes.append(f"{len(found.documents)} documents: {found.words}" if found else "none said")
-        return found
-
-    async def _retrieve(self, search: rewrite.Search, record: Record, within: frozenset[int] | None = None) -> Found:
-        parts = await self._split(search.text, record)
-        with record.step("retrieve") as notes:
-            try:
-                among = chosen.within(within, self._chosen, only=bool(self._only_in))
-                if among is None and self._chosen:
-                    own, everywhere = await asyncio.gather(
-                        self._in_parts(search, parts, self._chosen), self._in_parts(search, parts, None)
-                    )
-                    found = self._project_first(own, everywhere, notes)
-                else:
-                    found = await self._in_parts(search, parts, among)
-                if len(parts) > 1:
-                    notes.append(f"{len(parts)} parts searched apart")
-            except ReleaseError as error:
-                raise ReleaseError(say(self._language, "chat.no_release")) from error
-            notes.extend((f"{len(found.passages)} passages", *found.notes))
-        record.release = found.release_id
-        record.passages = found.passages
-        record.attempts.extend(found.attempts)
-        return found
-
-    async def _split(self, question: str, record: Record) -> Sequence[str]:
-        """The questions that a question is searched as: by rule, else by a model where it may need several."""
-        steps, models = self._s.settings.chat.steps, self._s.models
-        parts = decompose.parts(question) if steps.decompose else [question]
-        asks = steps.decompose and steps.decompose_by_model and not self._quoting and models.has("strong")
-        if len(parts) > 1 or not asks or not decompose.hinted(question):
-            return parts
-        if question not in self._parts:
-            with record.step("decompose") as notes, self._job("decompose", decompose.LIMIT_S, record) as (prompt, call):
-                self._parts[question] = await decompose.by_model(
-                    question, models=models, tier="strong", prompt=prompt, call=call
-                )
-                notes.append(f"{len(self._parts[question])} parts by a model")
-        return self._parts[question]
-
-    async def _in_parts(self, search: rewrite.Search, parts: Sequence[str], within: frozenset[int] | None) -> Found:
-        found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
-        if len(parts) < 2:
-            return found
-        each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))
-        return decompose.merged(found, each, self._s.settings.chat.passages)
-
-    def _project_first(self, own: Found, everywhere: Found, notes: list[str]) -> Found:
-        """What the project's documents say, where that answers; else what all do, the project's before the others."""
-        most = self._s.settings.chat.passages
-        if decide.decide(own, self._s.settings.chat, self._s.calibration).level is Level.ANSWERED:
-            notes.append("the project's documents first")
-            return chosen.first(own, everywhere, most)
-        notes.append("the project's documents do not answer")
-        return chosen.lifted(everywhere, self._chosen, most)
-
-    async def _read(self) -> None:
-        if self._reading is not None:
-            await asyncio.wait([self._reading])
-
-    async def _search(self, query: ThreadQuery) -> Found:
-        await self._read()
-        query.today = self._today
-        retriever = self._s.knowledge.retriever(self._asker, self._s.settings.chat.passages)
-        await retriever.aretrieve(query)
-        return retriever.found
-
-    async def _decide(self, found: Found, question: str, record: Record) -> None:
-        with record.step("decide") as notes:
-            record.decision = decide.decide(found, self._s.settings.chat, self._s.calibration)
-            if record.decision.level is Level.WEAK and self._s.settings.chat.judge:
-                with self._job("enough", verify.LIMIT_S, record) as (prompt, call):
-                    record.decision = await decide.judged(
-                        record.decision, question, found, models=self._s.models, prompt=prompt, call=call
-                    )
-            notes.append(record.decision.reason)
-
-    async def _clarify(self, search: rewrite.Search, found: Found, context: recall.Context, record: Record) -> str:
+    async def _clarify(
+        self, search: rewrite.Search, found: Found, window: Sequence[threads.PastTurn], record: Record
+    ) -> str:
         """A question back where the asked one may mean several things, else nothing. Never twice in a row."""
-        if not self._s.settings.chat.steps.clarify or any(t.asked_back for t in context.window[-1:]):
+        if not self._s.settings.chat.steps.clarify or any(t.asked_back for t in window[-1:]):
             return ""
         with record.step("clarify") as notes:
-            said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in context.window[-1:]]
+            said = [text for text, _ in search.before] or [f"{t.question} {t.answer}" for t in window[-1:]]
             meant: Sequence[clarify.Meant] = clarify.things(
                 search.text, said, found.passages, found.fit, found.older.keys()
             )
             if meant:
-                with self._job("clarify", clarify.LIMIT_S, record) as (prompt, call):
+                with self._s.job("clarify", clarify.LIMIT_S, record) as (prompt, call):
                     meant = await clarify.confirmed(search.text, meant, models=self._s.models, prompt=prompt, call=call)
             notes.append(f"{len(meant)} things" if meant else "clear")
         if not meant:
@@ -604,131 +416,61 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         record.decision = record.decision.model_copy(
             update={"level": Level.ASKED, "reason": "it may mean several things"}
         )
-        listed = "".join(f"\n- {decide.label(m.label)}" for m in meant)
-        return f"{say(self._language, 'chat.which')}\n{listed}"
+        return remarks.which(meant, self._language)
 
-    @contextmanager
-    def _job(self, name: str, limit_s: float, record: Record) -> Iterator[tuple[Prompt, Call]]:
-        """The prompt and the call of a job beside the answer, until its limit or the turn's end, put on record."""
-        prompt, call = self._s.prompts[name], Call(name, min(self._until(record), time.monotonic() + limit_s))
-        try:
-            yield prompt, call
-        finally:
-            record.attempts.extend(call.attempts)
-        if call.attempts:
-            record.prompts.append(prompt.use)
-
-    def _until(self, record: Record) -> float:
-        """When the turn has to be over, on the monotonic clock."""
-        return record.began + self._s.settings.models.turn_s
-
-    def _decline(self, found: Found) -> str:
-        """No evidence, no generation: say so, name the nearest documents and whom to ask."""
-        nearest = self._nearest(found)
-        only = [say(self._language, "chat.declined_only", project=decide.label(self._only_in))] if self._only_in else []
-        if not nearest:
-            return " ".join([say(self._language, "chat.declined"), *only])
-        links = [f"[{decide.label(n.title)}](/documents/{n.document_id})" for n in nearest]
-        parts = [say(self._language, "chat.declined_nearest", documents=", ".join(links))]
-        if owner := nearest[0].owner:
-            parts.append(
-                say(
-                    self._language,
-                    "chat.declined_whom",
-                    owner=decide.label(owner),
-                    title=decide.label(nearest[0].title),
-                )
-            )
-        return " ".join([*parts, *only])
-
-    @staticmethod
-    def _nearest(found: Found | None) -> tuple[Nearest, ...]:
-        return tuple(found.nearest[:3]) if found else ()
-
-    async def _generate(
-        self,
-        search: rewrite.Search,
-        found: Found,
-        context: recall.Context,
-        record: Record,
-        shown: list[str],
+    async def _write(
+        self, search: rewrite.Search, found: Found, context: recall.Context, way: Route, turn: Turn
     ) -> AsyncIterator[Event]:
+        record = turn.record
         with record.step("route") as notes:
-            tier, quoting_only, why = self._route(context.spent)
-            notes.append("built-in quoting" if quoting_only else f"{tier} tier")
-        # A model reads the thread before the question; what quotes needs the question before in the question itself.
-        leaning = [text for text, _ in search.before[:1]] if quoting_only else []
-        prompt = self._s.prompts["answer"]
-        if not quoting_only:
-            record.prompts.append(prompt.use)
-        rendered = prompt.render(
-            company=self._s.settings.company,
-            language=self._language,
-            passages=evidence.render(found.passages, found.dates, found.older),
-            question="\n".join([*leaning, search.text]),
-            notes=context.notes,
-            earlier=context.earlier,
-        )
-        messages = [rendered[0], *self._earlier(context.window), *evidence.looked_up(record.looked_up), *rendered[1:]]
-        before = [*record.remarks, *([why] if why else [])]
-        record.said = bool(why)
+            notes.append("built-in quoting" if way.quoting else f"{way.tier} tier")
+        given = writing.messages(self._s, search, found, context, way, record)
+        record.said = bool(way.why)
+        before = [*record.remarks, *([way.why] if way.why else [])]
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
-        intro = "".join(f"*{sentence}*\n\n" for sentence in before)
-        with record.step("generate") as notes:
-            call = Call("answer", self._until(record))
-            filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
-            pending, clipped = intro, ""
-            try:
-                async for event in self._s.models.stream(
-                    "small" if quoting_only else tier, messages, call, only_quoting=quoting_only
-                ):
-                    if isinstance(event, Broken):
-                        record.restarts += 1
-                        filtered, own = CitationFilter(len(found.passages)), guard.LeakFilter(rendered[0].content or "")
-                        shown.clear()
-                        pending = intro
-                        yield Restart(reason=say(self._language, "chat.restarted"))
-                        continue
-                    if isinstance(event, Clipped):
-                        record.said = True
-                        clipped = f"\n\n*{say(self._language, 'chat.clipped')}*"
-                        continue
-                    if text := pending + filtered.feed(own.feed(event.text)):
-                        pending = ""
-                        record.shown()
-                        shown.append(text)
-                        yield Delta(text=text)
-                        self._s.growing.keep(record.answer_id, shown)
-                rest = filtered.feed(own.close()) + filtered.close() + clipped
-                if own.leaked:
-                    notes.append("instructions taken out")
-                    if not "".join([*shown, rest]).strip():
-                        rest = say(self._language, "chat.not_shown")
-                if rest:
-                    shown.append(rest)
-                    yield Delta(text=rest)
-            finally:
-                record.attempts.extend(call.attempts)
+        async for event in writing.stream(self._s, given, way, record, turn.shown, remarks.before(before)):
+            yield event
 
-    def _route(self, spent: int) -> tuple[Literal["small", "strong"], bool, str]:
-        """The tier that answers, whether only quoting is left (no model, or no money), and what to tell of it.
+    async def _verify(self, text: str, record: Record) -> None:
+        passages = dict(enumerate(record.passages, 1))
+        with record.step("verify") as notes:
+            if self._s.settings.chat.judge and self._s.models.has(self._s.prompts["judge"].tier):
+                with self._s.job("judge", verify.LIMIT_S, record) as (prompt, call):
+                    record.verification, decided = await verify.judged(
+                        text, passages, self._language, models=self._s.models, prompt=prompt, call=call
+                    )
+                if call.attempts:
+                    notes.append(f"{decided} judged by a model")
+            else:
+                record.verification = verify.check(text, passages, self._language)
+            notes.append(f"{len(record.verification)} statements")
 
-        `spent` is what the person's turns have cost today, in nano-dollars.
-        """
-        models = self._s.models
-        if not (models.has("strong") or models.has("small")):
-            return "small", True, ""
-        if spent >= self._s.settings.chat.dollars_per_person_day * NANO:
-            return "small", True, say(self._language, "chat.over_budget")
-        return ("strong" if models.has("strong") else "small"), False, ""
+    def _warnings(self, text: str, found: Found, record: Record) -> list[str]:
+        """What a reader must know of the answer's passages: others contradict them, or their time is over."""
+        against: list[str] = []
+        if self._s.settings.chat.steps.contradictions:
+            with record.step("contradictions") as notes:
+                cited = set(cited_in(text))
+                told = conflicts.found(text, found.passages, cited, found.dates, found.expired, found.fit)
+                notes.append(f"{len(told)} found")
+            against = remarks.contradicted(told, self._language)
+        expired = remarks.expired(text, found, self._language)
+        record.said = record.said or bool(expired)
+        return [*against, *expired]
 
-    def _earlier(self, window: Sequence[threads.PastTurn]) -> list[ChatMessage]:
-        earlier = []
-        for past in window:
-            earlier.append(ChatMessage(role=MessageRole.USER, content=past.question))
-            earlier.append(ChatMessage(role=MessageRole.ASSISTANT, content=past.answer or "—"))
-        return earlier
+    async def _close(self, turn: Turn, outcome: Outcome) -> Answer:
+        record = turn.record
+        self._s.growing.drop(record.answer_id)
+        if turn.text:
+            record.shown()
+        answer = record.answer(turn.text, outcome)
+        await self._store(answer, record)
+        self.answer = answer
+        return answer
+
+    async def _store(self, answer: Answer, record: Record) -> None:
+        await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
 
     async def summarise(self) -> None:
         """After the turn: bring the summary of a long thread up to date, where there is a model to write it."""
@@ -741,42 +483,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 self._s.models,
                 self._s.prompts["summary"],
             )
-
-    async def _verify(self, text: str, found: Found, record: Record) -> None:
-        passages = dict(enumerate(found.passages, 1))
-        with record.step("verify") as notes:
-            if self._s.settings.chat.judge and self._s.models.has("small"):
-                with self._job("judge", verify.LIMIT_S, record) as (prompt, call):
-                    record.verification, decided = await verify.judged(
-                        text, passages, self._language, models=self._s.models, prompt=prompt, call=call
-                    )
-                if call.attempts:
-                    notes.append(f"{decided} judged by a model")
-            else:
-                record.verification = verify.check(text, passages, self._language)
-            notes.append(f"{len(record.verification)} statements")
-
-    async def _close(self, text: str, found: Found | None, record: Record, outcome: Outcome) -> Answer:
-        self._s.growing.drop(record.answer_id)
-        if text:
-            record.shown()
-        numbers, quotes = citations(text, record.passages)
-        declined = record.decision.level is Level.DECLINED
-        answer = Answer(
-            id=record.answer_id,
-            thread=self._thread_id,
-            text=text,
-            abstained=declined,
-            citations=quotes,
-            nearest=self._nearest(found) if declined else (),
-            choices=record.choices,
-            receipt=record.receipt(numbers, outcome),
-        )
-        await self._store(answer, record)
-        return answer
-
-    async def _store(self, answer: Answer, record: Record) -> None:
-        await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
 
     # What LlamaIndex asks of a chat engine, over the same turn.
 
@@ -796,16 +502,22 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         response._ensure_async_setup()
 
         async def pump() -> None:
-            async for event in self.turn(message, str(uuid4()), str(uuid4())):
-                if isinstance(event, Delta):
-                    response.aput_in_queue(event.text)
-                elif isinstance(event, Restart):
-                    response.aput_in_queue(f"\n\n{event.reason}\n\n")
-                elif isinstance(event, Final):
-                    response.response = event.answer.text
-                    self._remember(message, event.answer.text)
-            response.is_done = True
-            response.aput_in_queue("")
+            try:
+                async for event in self.turn(message, str(uuid4()), str(uuid4())):
+                    if isinstance(event, Delta):
+                        response.aput_in_queue(event.text)
+                    elif isinstance(event, Restart):
+                        response.aput_in_queue(f"\n\n{event.reason}\n\n")
+                    elif isinstance(event, Final):
+                        response.response = event.answer.text
+                        self._remember(message, event.answer.text)
+            except Exception as error:
+                response.exception = error
+                raise
+            finally:
+                # Whoever reads the stream waits for this.
+                response.is_done = True
+                response.aput_in_queue("")
 
         response.awrite_response_to_history_task = asyncio.create_task(pump())
         return response

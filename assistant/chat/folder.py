@@ -60,7 +60,7 @@ async def _of_one(desk: Desk, passages: Sequence[Passage]) -> str:
         call = Call("folder", time.monotonic() + SECONDS)
         try:
             messages = prompt.render(language=desk.language, passages=evidence.render(passages))
-            reply = await desk.models.complete("small", messages, call)
+            reply = await desk.models.complete(prompt.tier, messages, call)
             return " ".join(safe(reply, len(passages)).split())
         except ModelError:
             pass  # then it is quoted

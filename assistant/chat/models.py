@@ -9,7 +9,9 @@ token. So each deployment is a group of its own, and the order, the breaker and 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+import httpx
 import litellm
 from litellm import Router
 from litellm.exceptions import (
@@ -27,15 +30,19 @@ from litellm.exceptions import (
     RateLimitError,
     Timeout,
 )
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
 from llama_index.core.llms import ChatMessage
 
 from assistant.chat import extract
+from assistant.chat.deltas import JoinedDeltas
 from assistant.domain import Attempt, Embedder, now
 from assistant.errors import ModelError
 from assistant.settings import Deployment, Settings
 
 Tier = Literal["small", "strong"]
 _LONGEST_BREAK = 60.0
+# What LiteLLM imports at its first call to a provider: three quarters of a second of the event loop.
+_AT_FIRST_CALL = ("openai.resources", "litellm.proxy._types", "litellm.integrations.otel.logger")
 # Outcomes that tell nothing of the next question to the same deployment.
 _NOT_ITS_FAULT = {"bad_request", "too_long", "filtered", "deadline"}
 litellm.suppress_debug_info = True
@@ -133,6 +140,7 @@ class Models:
             {"provider": extract.PROVIDER, "custom_handler": extract.ExtractLLM(embedder)},
         ]
         litellm.utils.custom_llm_setup()
+        litellm.aclient_session = _client()
         self._builtin = Deployment(name="built-in", tier="small", model=extract.MODEL)
         self._router = Router(
             model_list=[
@@ -152,6 +160,12 @@ class Models:
             # A server of one's own may need no key; the client still wants one.
             params["api_key"] = settings.environment(deployment.api_key_env) or "none"
         return params
+
+    async def ready(self) -> None:
+        """Import, off the event loop, what the first call to a provider would import on it."""
+        if self._deployments:
+            for name in _AT_FIRST_CALL:
+                await asyncio.to_thread(importlib.import_module, name)
 
     def has(self, tier: Tier) -> bool:
         """Whether a real model serves this tier."""
@@ -401,6 +415,18 @@ class _Meter:
             tokens_cached=cached,
             cost_nano=round(cost * 1000),
         )
+
+
+def _client() -> httpx.AsyncClient:
+    """LiteLLM's own client for providers that speak OpenAI's protocol, whose streams come joined."""
+    tls = get_ssl_configuration()
+    transport = AsyncHTTPHandler.create_async_transport(
+        ssl_context=tls if isinstance(tls, ssl.SSLContext) else None,
+        ssl_verify=tls if isinstance(tls, bool) else None,
+    )
+    return httpx.AsyncClient(
+        transport=JoinedDeltas(transport or httpx.AsyncHTTPTransport(verify=tls)), follow_redirects=True
+    )
 
 
 def _classify(error: BaseException) -> tuple[str, float | None]:

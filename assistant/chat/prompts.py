@@ -38,7 +38,10 @@ class _Header(BaseModel):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A checked prompt. `render` takes exactly the inputs that its file declares."""
+    """A checked prompt. `render` takes exactly the inputs that its file declares.
+
+    `tier` is whose work it is; who writes the answer, money and the models at hand decide, see `Services.route`.
+    """
 
     name: str
     version: str

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from assistant.chat.cite import cited_in
 from assistant.domain import (
+    Answer,
     Attempt,
     Choice,
+    Citation,
     Decision,
     Level,
+    Nearest,
     Passage,
     PassageUse,
     PromptUse,
@@ -24,6 +28,8 @@ from assistant.domain import (
     now,
 )
 from assistant.masking import mask
+
+Outcome = Literal["complete", "stopped", "interrupted", "failed"]
 
 
 @dataclass
@@ -43,6 +49,8 @@ class Record:
     choices: tuple[Choice, ...] = ()
     release: int | None = None
     passages: Sequence[Passage] = ()
+    # Documents to look at, where these do not answer.
+    nearest: tuple[Nearest, ...] = ()
     decision: Decision = field(default_factory=lambda: Decision(level=Level.DECLINED))
     prompts: list[PromptUse] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -73,9 +81,21 @@ class Record:
         if self.first is None:
             self.first = time.monotonic()
 
-    def receipt(
-        self, cited: Sequence[int], outcome: Literal["complete", "stopped", "interrupted", "failed"]
-    ) -> Receipt:
+    def answer(self, text: str, outcome: Outcome) -> Answer:
+        """What the turn ends with: its text, what that cites, its receipt."""
+        numbers = [n for n in cited_in(text) if 1 <= n <= len(self.passages)]
+        return Answer(
+            id=self.answer_id,
+            thread=self.thread_id,
+            text=text,
+            abstained=self.decision.level is Level.DECLINED,
+            citations=tuple(_citation(n, self.passages[n - 1]) for n in numbers),
+            nearest=self.nearest,
+            choices=self.choices,
+            receipt=self._receipt(numbers, outcome),
+        )
+
+    def _receipt(self, cited: Sequence[int], outcome: Outcome) -> Receipt:
         return Receipt(
             id=self.answer_id,
             thread=self.thread_id,
@@ -121,6 +141,18 @@ class Record:
             trace_id=trace_id(self.answer_id),
             created_at=now(),
         )
+
+
+def _citation(n: int, passage: Passage) -> Citation:
+    return Citation(
+        n=n,
+        document=passage.document,
+        title=passage.title,
+        place=passage.place.label(),
+        quote=passage.text,
+        passage=passage.id,
+        document_id=passage.document_id,
+    )
 
 
 def trace_id(answer_id: str) -> str:

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from assistant.chat import tools
-from assistant.chat.engine import KnowledgeChatEngine
+from assistant.chat.engine import KnowledgeChatEngine, Turn
 from assistant.chat.receipt import Record
 from assistant.domain import Answer, Receipt
 
@@ -14,8 +14,8 @@ from assistant.domain import Answer, Receipt
 class ReplayEngine(KnowledgeChatEngine):
     """The chat engine without its first and last step. The thread is read as it was before the question."""
 
-    async def _open(self, text: str, question_id: str, answer_id: str, beside: str) -> None:
-        self._stored = True
+    async def _open(self, text: str, turn: Turn) -> None:
+        turn.stored = True
 
     async def _store(self, answer: Answer, record: Record) -> None:
         """Nothing is kept."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from assistant.chat import structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
-from assistant.domain import Attempt, PromptUse
 from assistant.errors import ModelError
 from assistant.memory.threads import PastTurn
 
@@ -33,8 +31,6 @@ class Search:
 
     text: str
     before: tuple[tuple[str, float], ...] = ()
-    prompt: PromptUse | None = None
-    attempts: tuple[Attempt, ...] = ()
     note: str = "first question of its thread"
 
 
@@ -55,20 +51,15 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
 
 
 async def standalone(
-    question: str, window: Sequence[PastTurn], *, models: Models, prompt: Prompt, weight: float
+    question: str, window: Sequence[PastTurn], *, models: Models, prompt: Prompt, call: Call, weight: float
 ) -> Search:
     """The question as it is searched: rewritten by the small model where there is one, fused otherwise."""
-    if not window or not models.has("small"):
+    if not window or not models.has(prompt.tier):
         return fused(question, window, weight)
-    call = Call("rewrite", time.monotonic() + LIMIT_S)
     history = "\n".join(f"Q: {t.question}\nA: {t.answer[:ANSWER_CHARS]}" for t in window[-3:])
     try:
         messages = prompt.render(history=history, question=question)
-        found = await structured.ask(models, "small", messages, _Rewritten, call)
+        found = await structured.ask(models, prompt.tier, messages, _Rewritten, call)
     except ModelError:
-        plan = fused(question, window, weight)
-        return Search(
-            plan.text, plan.before, prompt.use, tuple(call.attempts), "not rewritten; searched with the turn before"
-        )
-    note = "stands alone" if found.standalone else "rewritten from the thread"
-    return Search(found.question, (), prompt.use, tuple(call.attempts), note)
+        return replace(fused(question, window, weight), note="not rewritten; searched with the turn before")
+    return Search(found.question, note="stands alone" if found.standalone else "rewritten from the thread")

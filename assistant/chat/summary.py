@@ -25,7 +25,7 @@ async def keep_up(
 ) -> None:
     """Write the turns that have left the window into the summary. Nothing happens without a small model."""
     turns = settings.chat.window_turns
-    if turns <= 0 or not models.has("small"):
+    if turns <= 0 or not models.has(prompt.tier):
         return
 
     async def whole(turns: int) -> threads.Past:
@@ -48,7 +48,7 @@ async def keep_up(
         lines.append(f"Q: {turn.question[:ANSWER_CHARS]}\nA: {turn.answer[:ANSWER_CHARS] if shown else ''}")
     call = Call("summary", time.monotonic() + LIMIT_S)
     try:
-        text = await models.complete("small", prompt.render(summary=kept, turns="\n".join(lines)), call)
+        text = await models.complete(prompt.tier, prompt.render(summary=kept, turns="\n".join(lines)), call)
     except ModelError:
         text = ""
     await threads.charge(db, asker, receipt, call.attempts)

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-from assistant.chat.engine import KnowledgeChatEngine, Services
+from assistant.chat.deltas import FRAME_S
+from assistant.chat.engine import KnowledgeChatEngine
+from assistant.chat.services import Services
 from assistant.domain import Asker, Delta, Event, Final
 from assistant.errors import AssistantError
 
 log = logging.getLogger(__name__)
-# One frame for the tokens of this time: every frame costs a socket message.
-COALESCE_S = 0.05
 SHUTDOWN_S = 3.0
 
 
@@ -33,11 +33,12 @@ class RunningTurn:
 
     async def _run(self, question: str, question_id: str, beside: str) -> None:
         try:
-            async for event in self._engine.turn(question, question_id, self.answer_id, beside):
-                await self._put(event)
-        except asyncio.CancelledError:
-            if self._engine.answer is not None:
-                await self._put(Final(answer=self._engine.answer))
+            try:
+                async for event in self._engine.turn(question, question_id, self.answer_id, beside):
+                    await self._put(event)
+            except asyncio.CancelledError:
+                if (answer := await self._engine.ended()) is not None:
+                    await self._put(Final(answer=answer))
         except Exception as error:  # noqa: BLE001 - handed to whoever follows the turn
             self._error = error
         finally:
@@ -66,10 +67,12 @@ class RunningTurn:
                     raise self._error
                 return
             if any(isinstance(e, Delta) for e in fresh):
-                await asyncio.sleep(COALESCE_S)
+                await asyncio.sleep(FRAME_S)
 
     def stop(self, *, interrupted: bool = False) -> None:
         """End it now; what was shown is kept and marked."""
+        if self._task.cancelling():
+            return  # a second stop would interrupt the storing of what the first one left
         self._engine.cancelled_as = "interrupted" if interrupted else "stopped"
         self._task.cancel()
 

@@ -167,7 +167,7 @@ async def judged(
     )
     messages = prompt.render(passages=evidence.render([passages[n] for n in cited]), statements=statements)
     try:
-        reply = await structured.ask(models, "small", messages, _Judgement, call)
+        reply = await structured.ask(models, prompt.tier, messages, _Judgement, call)
     except ModelError:
         return tuple(checks), 0
     verdicts = {v.n: v for v in reply.verdicts}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 
 from assistant.chat import lookups, tools, verify
-from assistant.chat.engine import Services, citations
 from assistant.chat.receipt import Record
+from assistant.chat.services import Services
 from assistant.database.tables import WorkRow
-from assistant.domain import Answer, Asker, Decision, Level, StepTime
+from assistant.domain import Asker, Decision, Level, StepTime
 from assistant.errors import AssistantError, NotFoundError
 from assistant.memory import people, threads, work
 from assistant.texts import say
 
-log = logging.getLogger(__name__)
 EVERY_S = 2.0
 NOTED_EVERY_S = 1.0
 LONGEST_S = 900
@@ -80,15 +78,7 @@ async def _do(services: Services, asker: Asker, row: WorkRow) -> str:
     with record.step("verify"):
         passages = dict(enumerate(result.passages, 1))
         record.verification = await asyncio.to_thread(verify.check, result.text, passages, row.language)
-    cited, found = citations(result.text, result.passages)
-    answer = Answer(
-        id=row.id,
-        thread=row.thread_id,
-        text=result.text,
-        abstained=False,
-        citations=found,
-        receipt=record.receipt(cited, "complete"),
-    )
+    answer = record.answer(result.text, "complete")
     await threads.replace_answer(services.db, asker, answer, record.attempts)
     return "done"
 

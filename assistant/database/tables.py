@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import text as _sql
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -109,6 +110,16 @@ class Message(SQLModel, table=True):
 
     `parent_id` is the message that it follows: two with the same one are versions of each other.
     """
+
+    # A few of them stream, of millions, and they are looked for again and again.
+    __table_args__ = (
+        Index(
+            "ix_message_streaming",
+            "owner",
+            sqlite_where=_sql("state = 'streaming'"),
+            postgresql_where=_sql("state = 'streaming'"),
+        ),
+    )
 
     seq: int | None = Field(default=None, sa_column=_seq())
     id: str = Field(default_factory=new_id, unique=True, index=True)
@@ -243,10 +254,12 @@ class UsageRow(SQLModel, table=True):
     """The ledger: one row for every model, embedding and rerank call, failed ones too. Money in nano-dollars."""
 
     __tablename__ = "usage"
+    # Every turn asks what its person has spent today.
+    __table_args__ = (Index("ix_usage_person_id_day", "person_id", "day"),)
 
     seq: int | None = Field(default=None, sa_column=_seq())
     turn: str | None = Field(default=None, index=True, description="the answer's id; null for indexing")
-    person_id: str | None = Field(default=None, index=True)
+    person_id: str | None = None
     segment: str = ""
     feature: str = Field(description="answer, rewrite, title, judge, embed_query, embed_index, …")
     kind: str = "chat"

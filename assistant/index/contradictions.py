@@ -41,7 +41,7 @@ _ABOUT_ITSELF = re.compile(
 )
 # The number of an item in a list.
 _ENUMERATED = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3})*[.)]?\s+(?=[A-ZÄÖÜ])")
-_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_VERSION = re.compile(r"\b(?:(?:19|20)\d\d|(?:v|ver|version|rev|revision|fassung)\.?\s*\d+(?:\.\d+)*)\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\w+://\S+|www\.\S+")
 _NEGATED = frozenset(
     """no not never without except nor cannot can't don't isn't won't
@@ -88,11 +88,6 @@ class Contradiction:
     where: Disagreement
 
 
-def between(one: str, other: str) -> list[Disagreement]:
-    """Where two texts disagree, in the order of the first one."""
-    return list(_disagreements(statements(one), statements(other)))
-
-
 def _disagreements(ones: Sequence[Statement], others: Sequence[Statement]) -> Iterator[Disagreement]:
     return (found for a in ones for b in others if (found := compared(a, b)) is not None)
 
@@ -115,9 +110,9 @@ def among(passages: Sequence[Passage], matters: Callable[[Disagreement], bool] =
 def siblings(title: str, other: str) -> bool:
     """Whether two titles name two things of one kind, which may differ: `Office Berlin` and `Office Munich`.
 
-    A year makes another version, and no other thing.
+    A year or the number of a version makes another version, and no other thing.
     """
-    one, two = (frozenset(stems(_YEAR.sub(" ", t.replace("-", " ").replace("_", " ")))) for t in (title, other))
+    one, two = (frozenset(stems(_VERSION.sub(" ", t.replace("-", " ").replace("_", " ")))) for t in (title, other))
     return bool(one & two and one - two and two - one)
 
 

@@ -79,9 +79,10 @@ class MiniLM:
         await asyncio.to_thread(now)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        kept = [self._kept[t].tolist() for t in texts if t in self._kept]
-        if len(kept) == len(texts):
-            return kept
+        # Looked up once each: a thread that reads passages may drop the oldest at any moment.
+        kept = [self._kept.get(t) for t in texts]
+        if all(v is not None for v in kept):
+            return [v.tolist() for v in kept]  # type: ignore[union-attr]
         return await asyncio.to_thread(self.embed_now, texts)
 
     def embed_now(self, texts: Sequence[str]) -> list[list[float]]:
@@ -312,6 +313,8 @@ class LiteLLMEmbedder:
         if not self._loaded:
             # Half imported it stands among the modules already, and importing it here would wait for the other half.
             await asyncio.to_thread(importlib.import_module, "litellm")
+            # LiteLLM puts the bytes where its types say numbers, and pydantic would say so of every vector.
+            warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
             self._loaded = True
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
@@ -396,8 +399,6 @@ class LiteLLMEmbedder:
         import litellm
 
         packed = self._packed
-        # LiteLLM puts the bytes where its types say numbers, and pydantic would say so of every vector.
-        warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
         try:
             return await litellm.aembedding(
                 model=self._settings.embedder,

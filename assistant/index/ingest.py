@@ -199,12 +199,13 @@ async def sync(
 ) -> Report:
     """Bring the index to what the sources hold, and activate it when it is whole and passes the gate.
 
-    Documents of sources that are not in `wanted` stay, unless `drop_others`. Raises `BusyError` while another run
-    holds the lock, `ReleaseError` when the disk is full; a file that cannot be read is listed in the report and stops
-    nothing. Until the run ends well, people are answered from the release before it; a release that is worse, or
-    that lost most of a source unless `allow_removals`, waits for an admin, and the report says why it is `held`.
-    `retry_failed` reads again what failed before, although its bytes are the same. `whole` says that `wanted` are all
-    the configured sources: only then does finding nothing new tell that what is held is out of date.
+    Documents of sources that are not in `wanted` stay, unless `drop_others`; those of one that cannot be listed stay
+    anyway. Raises `BusyError` while another run holds the lock, `ReleaseError` when the disk is full; a file that
+    cannot be read is listed in the report and stops nothing. Until the run ends well, people are answered from the
+    release before it; a release that is worse, or that lost most of a source unless `allow_removals`, waits for an
+    admin, and the report says why it is `held`. `retry_failed` reads again what failed before, although its bytes are
+    the same. `whole` says that `wanted` are all the configured sources: only then does finding nothing new tell that
+    what is held is out of date.
     """
     began = time.monotonic()
     async with _alone(parts, started_by) as run:
@@ -282,12 +283,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
     report = Report()
     prints = made_by(parts.embedder, parts.settings)
     print_ = "|".join(prints)
-    async with parts.db.write() as session:
-        await access.realign(session, wanted)
-        rules = await access.reconcile(session, wanted)
-        for source in wanted:
-            await remember(session, source, parts.home, ways.configured)
-        current = await release.newest(session)
+    rules, current = await _noted(parts, wanted, ways)
     listed = await _listed(parts, wanted, report, beat)
     # What of the sources could be listed; the others stay as they are.
     names = {source.name for source, _, _ in listed}
@@ -328,21 +324,29 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
         else:
             work.append(_Work(row, source, origin, digest, facts, found))
     await _remember_marks(parts.db, remarked)
-    await _forget_pending(
-        parts.db, [d for k, d in known.items() if k not in seen and d.state == "pending" and d.source in names]
-    )
-    others = [] if ways.drop_others else [d for d in known.values() if d.source not in names and d.state == "indexed"]
-    gone = [
-        d
-        for k, d in known.items()
-        if k not in seen and d.state not in {"removed", "pending"} and (d.source in names or ways.drop_others)
-    ]
+    if ways.drop_others:
+        # One that could not be listed is still wanted.
+        names |= {d.source for d in known.values()} - {s.name for s in wanted}
+    others = [d for d in known.values() if d.source not in names and d.state == "indexed"]
+    unseen = [d for k, d in known.items() if k not in seen and d.source in names]
+    await _forget_pending(parts.db, [d for d in unseen if d.state == "pending"])
+    gone = [d for d in unseen if d.state not in {"removed", "pending"}]
     if fresh_table and others:
         # Everything is built anew, so what other sources hold must be read again too.
         work += (again := await _of_other_sources(parts, others))
         gone += [d for d in others if all(d is not w.row for w in again)]
     had = Counter(d.source for d in known.values() if d.source in names and d.state == "indexed")
     return await _build(parts, current, prints, work, gone, failed, had, ways, report, beat)
+
+
+async def _noted(parts: Parts, wanted: Sequence[Source], ways: _Ways) -> tuple[dict[str, int], ReleaseRow | None]:
+    """Note the sources. Returns the ids of their rules, and the newest release."""
+    async with parts.db.write() as session:
+        await access.realign(session, wanted)
+        rules = await access.reconcile(session, wanted)
+        for source in wanted:
+            await remember(session, source, parts.home, ways.configured)
+        return rules, await release.newest(session)
 
 
 async def _named(

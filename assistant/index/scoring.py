@@ -21,6 +21,7 @@ class Recipe:
     `depth`: passages scored on each side; over short lists the fused order is worse (SciFact dev .726 over 100, .732
     over 500). `reranked`: how many of the best are read word by word. `of_one_document`: passages of one document among
     those shown, for the next document tells more than a third passage of the same one. `newest_first`: see `dates`.
+    `late_before`: what the answer before counts beside a follow-up when passages are read word by word.
     `join_tokens`: how long a passage may grow by its neighbours (see `joining`); 0 leaves all as they were cut.
     """
 
@@ -31,6 +32,7 @@ class Recipe:
     of_one_document: int = 2
     newest_first: bool = True
     join_tokens: int = 1_000
+    late_before: float = 0.5
 
 
 # A longer question is embedded in pieces of this many words: on 200-word scenarios (tau2_banking dev) hybrid nDCG@10 is
@@ -45,7 +47,7 @@ class Stages:
     """What each step of a search gave, scores by passage id; `ms` is how long it took.
 
     `text` is BM25 and `vector` cosine similarity for the question itself, `fused` the normalised sum over it and its
-    thread, `late` the late interaction of the best, `final` what orders the list.
+    thread, `late` the late interaction of the best with the question alone, `final` what orders the list.
     """
 
     text: Mapping[str, float]
@@ -81,7 +83,9 @@ async def stages(
         clock = time.monotonic()
 
     depth = VectorStoreQuery(similarity_top_k=recipe.depth)
-    reading = asyncio.create_task(reader.asked(" ".join(t for t, _ in reversed(texts[:2]))))  # noqa: RUF006 - awaited
+    # The question before names what is asked about: both are one question. The answer before only leans on the order.
+    question, *said = " ".join(t for t, _ in reversed(texts[:2])), *(t for t, _ in texts[2:])
+    reading = asyncio.gather(*(reader.asked(t) for t in (question, *said)))
 
     async def search(query: VectorStoreQuery) -> dict[str, float]:
         found = await store.aquery(query)
@@ -90,8 +94,8 @@ async def stages(
     async def near() -> list[dict[str, float]]:
         if not comparable:
             return [{} for _ in texts]
-        if len(texts) == 1:
-            # The vector of a first question comes with its words.
+        if len(texts) != 2:
+            # The vector of what is read word by word comes with its words.
             await reading
         vectors = await _vectors(reader, [t for t, _ in texts])
         lap("embed")
@@ -114,8 +118,11 @@ async def stages(
     )
     lap("fuse")
     best = sorted(fused, key=lambda i: (-fused[i], i))[: recipe.reranked]
-    late = rerank.scores(words, await store.codes(best))
-    final = {i: value + recipe.late_weight * late.get(i, 0.0) for i, value in fused.items()}
+    codes = await store.codes(best)
+    late, *leaning = (rerank.scores(w, codes) for w in words)
+    share = recipe.late_before / (1 + recipe.late_before * len(leaning))
+    read = fuse([(late, 1 - share * len(leaning)), *((scores, share) for scores in leaning)])
+    final = {i: value + recipe.late_weight * read.get(i, 0.0) for i, value in fused.items()}
     lap("rerank")
     return Stages(by_text[0], by_vector[0], fused, late, final, ms)
 

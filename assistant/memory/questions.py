@@ -5,7 +5,7 @@ The owner sees the question and who asked; the talk that it comes from stays the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -70,11 +70,17 @@ async def _declined(session: AsyncSession, asker: Asker, answer_id: str) -> Mess
 
 
 async def send(
-    db: Database, asker: Asker, answer_id: str, near: Nearest, text: str, channels: Sequence[str] = ()
+    db: Database,
+    asker: Asker,
+    answer_id: str,
+    near: Nearest,
+    text: str,
+    channels: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> OwnerQuestion:
     """Send a question to the owner of a document near it. Sending it again changes nothing.
 
-    `channels` are told that there is one, as by `ops.alerts`. Raises `LimitError` after so many in a day.
+    `channels` says who is told of it, given the owner's address, or none, as `ops.alerts` does. Raises `LimitError`
+    after so many in a day.
     """
     text = _clean(text)
     owner = await people.named_in(db, near.owner)
@@ -95,7 +101,7 @@ async def send(
         )
         if not await insert_new(session, row):
             return (await session.exec(select(OwnerQuestion).where(OwnerQuestion.answer_id == answer_id))).one()
-        for channel in channels:
+        for channel in channels(owner.email if owner else ""):
             # Only its id: what was asked is erased with its talk, and not kept here as well.
             session.add(OutboxRow(kind="alert", subject=channel, payload={"question": row.id}))
     return row

@@ -299,7 +299,8 @@ async def open_turn(
     """Store a question before anything else happens. Repeating it with the same ids changes nothing. Whether it is new.
 
     Makes the thread when it is new; raises `NotFoundError` when it is somebody else's. A question `beside` another
-    is a new version of it: what was there stays. With an `answer_id` the row that the answer grows in is made too.
+    is a new version of it: what was there stays. With an `answer_id` the row that the answer grows in is made too;
+    `owner` names the process that streams it.
     """
     if not _ID.fullmatch(thread_id) or not _ID.fullmatch(message_id):
         raise _missing()
@@ -325,26 +326,21 @@ async def open_turn(
         elif (await session.exec(select(Message.thread_id).where(Message.id == message_id))).first() != thread_id:
             raise _missing()
         if answer_id:
-            _begin(session, thread, message_id, answer_id, owner)
+            session.add(
+                Message(
+                    id=answer_id,
+                    thread_id=thread_id,
+                    parent_id=message_id,
+                    role="assistant",
+                    state="streaming",
+                    owner=owner,
+                )
+            )
+            thread.leaf_id = answer_id
+            session.add(thread)
         return fresh
 
     return await db.writing(work)
-
-
-def _begin(session: AsyncSession, thread: Thread, question_id: str, answer_id: str, owner: str) -> None:
-    """Make the row that an answer grows in. `owner` names the process that streams it."""
-    session.add(
-        Message(
-            id=answer_id,
-            thread_id=thread.id,
-            parent_id=question_id,
-            role="assistant",
-            state="streaming",
-            owner=owner,
-        )
-    )
-    thread.leaf_id = answer_id
-    session.add(thread)
 
 
 async def _followed(session: AsyncSession, thread: Thread, beside: str) -> str | None:
@@ -375,14 +371,6 @@ async def question_of(db: Database, asker: Asker, answer_id: str) -> Message:
     if question is None:
         raise _missing()
     return question
-
-
-async def begin_answer(
-    db: Database, asker: Asker, thread_id: str, question_id: str, answer_id: str, owner: str
-) -> None:
-    """Make the row that an answer grows in. `owner` names the process that streams it."""
-    async with db.write() as session:
-        _begin(session, await own(session, asker, thread_id, hold=True), question_id, answer_id, owner)
 
 
 async def grow(db: Database, texts: Mapping[str, str]) -> None:

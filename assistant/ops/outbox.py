@@ -109,13 +109,6 @@ async def _send(db: Database, tracer: Tracer, row: OutboxRow) -> None:
         await tracer.remove_score(row.subject)
 
 
-async def waiting(db: Database) -> int:
-    """How many items have not been delivered."""
-    async with db.read() as session:
-        rows = await session.exec(select(OutboxRow.seq).where(col(OutboxRow.delivered_at).is_(None)))
-        return len(rows.all())
-
-
 async def forget_old(db: Database, days: int) -> None:
     """Drop items older than the retention time, delivered or not."""
     async with db.write() as session:

@@ -70,13 +70,13 @@ async def ask(body: Question, program: Asking) -> Response:
     db, limit = house.parts().db, house.parts().settings.chat.question_chars
     if len(body.question) > limit:
         raise InputError(f"A question has {limit:,} characters at most.", "Shorten it.")
-    if body.thread and house.turns().running(body.thread) is not None:
-        raise BusyError("The question before is still being answered.", "Wait for its answer.")
     answer, thread = str(uuid4()), body.thread or str(uuid4())
     most = house.parts().settings.web.key_questions_per_minute
     await asked.begin(db, program.key, answer, thread, goes_on=bool(body.thread), most=most)
-    turn = house.turns().start(program.asker, thread, str(uuid4()), answer, body.question, present().language)
     try:
+        if house.turns().running(thread) is not None:
+            raise BusyError("The question before is still being answered.", "Wait for its answer.")
+        turn = house.turns().start(program.asker, thread, str(uuid4()), answer, body.question, present().language)
         async for _ in turn.events():
             break  # by its first event the question is stored
         if not body.thread:
@@ -124,7 +124,7 @@ async def _view(program: Program, answer_id: str) -> dict[str, Any]:
 async def _answer(asker: Asker, text: str, receipt: Receipt) -> dict[str, Any]:
     """An answer with its passages. One that rests on a document which the person may no longer read is withheld."""
     knowledge = house.parts().knowledge
-    rests_on = {p.document_id for p in receipt.passages} | {d for t in receipt.tools for d in t.documents}
+    rests_on = receipt.rests_on()
     if rests_on - await readable(house.parts().db, asker, rests_on):
         return {"answer": None, "withheld": True, "citations": []}
     citations = []

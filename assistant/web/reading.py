@@ -24,6 +24,7 @@ from assistant.web.marks import carrying, claims_citing, flowing, pieces
 from assistant.web.me import questions
 from assistant.web.rights import readable
 from assistant.web.sessions import present
+from assistant.web.today import hidden_numbers
 
 router = APIRouter()
 # Shown in the browser itself; everything else is saved. HTML is never rendered as HTML.
@@ -95,7 +96,8 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         view["versions"] = await threads.versions_of(house.parts().db, asker, answer_id)
     if stored is None:
         return view
-    allowed = await readable(house.parts().db, asker, {p.document_id for p in stored.passages})
+    allowed = await readable(house.parts().db, asker, stored.rests_on())
+    whole = stored.rests_on() <= allowed
     view["citations"] = [
         {"n": p.n, "passage": p.passage, "title": p.title, "place": p.place, "available": True}
         if p.document_id in allowed
@@ -109,26 +111,30 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
     view["line"] = in_words.line(stored, language)
     usual = await in_words.usual(house.parts().db, house.parts().settings.chat.budgets)
-    view["receipt"] = in_words.rows(stored, language, await _activated(stored.release), usual)
+    # A filter and a choice may be titles of what was found.
+    told = stored if whole else stored.model_copy(update={"filtered": "", "choices": ()})
+    view["receipt"] = in_words.rows(told, language, await _activated(stored.release), usual)
     if asker.is_admin:
         view["whole"] = f"/admin/receipts/{answer_id}"
     if stored.decision.level is Level.DECLINED:
         view["owner"] = await questions.under(asker, answer_id, await _question(message))
     shown_as = house.parts().settings.chat.unsupported
-    view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored)
+    view["unsupported"] = [] if shown_as == "off" else _doubted(message.text, stored, allowed)
     view["unsupported_as"] = shown_as
-    # A choice may be a title of what was found.
-    whole = all(p.document_id in allowed for p in stored.passages)
-    view["choices"] = [c.label for c in stored.choices] if whole else []
+    view["choices"] = [c.label for c in told.choices]
     return view
 
 
-def _doubted(text: str, stored: Receipt) -> list[dict[str, str]]:
-    """The statements that their source does not carry: as they stand in the answer, as a person reads them, and why."""
+def _doubted(text: str, stored: Receipt, allowed: set[int]) -> list[dict[str, str]]:
+    """The statements that their source does not carry: as they stand in the answer, as a person reads them, and why.
+
+    Those that are no longer shown are left out, see `text_today`.
+    """
+    hidden = hidden_numbers(stored, allowed)
     return [
         {"text": text[s.start : s.end], "plain": without_citations(plain(text[s.start : s.end])), "why": s.reason}
         for s in stored.verification
-        if s.verdict is Verdict.UNSUPPORTED
+        if s.verdict is Verdict.UNSUPPORTED and hidden.isdisjoint(s.citations)
     ]
 
 

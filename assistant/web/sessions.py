@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,6 @@ def present() -> Visit:
 def enter(visit: Visit) -> None:
     """Make it the visit of everything that this task starts from now on."""
     _visit.set(visit)
-
-
-def in_language(language: str) -> None:
-    _visit.set(replace(_visit.get(), language=language))
 
 
 def signing_secret(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -21,7 +20,6 @@ from assistant.web.security import Shield
 from assistant.web.sessions import present, signing_secret
 from assistant.web.surface import CHAT
 
-log = logging.getLogger(__name__)
 _REPLACED = frozenset({"CORSMiddleware", "ChainlitMiddleware"})
 CALLBACKS = Path(__file__).with_name("chat_ui.py")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +20,6 @@ from assistant.web.asking import ask
 from assistant.web.sessions import enter, person_of, present
 from assistant.web.surface import EVENTS, Gate
 
-log = logging.getLogger(__name__)
 MAX_FRAME = 200_000
 _chainlit = dict(sio.handlers["/"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from assistant.domain import Asker, Case
 from assistant.settings import Settings
 from assistant.texts import say
 
-log = logging.getLogger(__name__)
 HOW_MANY = 4
 LONGEST = 70
 _LOOKED_AT = 400

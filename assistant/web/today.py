@@ -24,8 +24,10 @@ def text_today(text: str, receipt: Receipt | None, readable: set[int], language:
     """
     if receipt is None:
         return text
-    hidden = hidden_numbers(receipt, readable) & {p.n for p in receipt.passages if p.cited}
     gone = say(language, "chat.hidden_passage")
+    if any(not readable.issuperset(t.documents) for t in receipt.tools):
+        return f"*{gone}*"  # a look-up names documents in sentences that cite nothing
+    hidden = hidden_numbers(receipt, readable) & {p.n for p in receipt.passages if p.cited}
     if not hidden:
         return text
     if not receipt.verification:
@@ -50,8 +52,7 @@ def text_today(text: str, receipt: Receipt | None, readable: set[int], language:
 
 async def texts_today(db: Database, asker: Asker, opened: Reopened, language: str) -> tuple[dict[str, str], set[int]]:
     """What each answer of a thread reads for somebody now, by its id, and the documents named that they may read."""
-    named = {int(n["document_id"]) for m in opened.messages for n in m.extra.get("nearest", [])}
-    allowed = await readable(db, asker, document_ids(list(opened.receipts.values())) | named)
+    allowed = await readable(db, asker, document_ids(opened))
     texts = {}
     for message in opened.messages:
         if message.role == "assistant":
@@ -75,5 +76,7 @@ def _plain(title: str) -> str:
     return re.sub(r"([\\\[\]<>`*_])", r"\\\1", title)
 
 
-def document_ids(receipts: list[Receipt]) -> set[int]:
-    return {p.document_id for r in receipts for p in r.passages}
+def document_ids(opened: Reopened) -> set[int]:
+    """The documents that the answers of a thread rest on or name."""
+    nearest = {int(n["document_id"]) for m in opened.messages for n in m.extra.get("nearest", [])}
+    return nearest.union(*(r.rests_on() for r in opened.receipts.values()))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from assistant.chat import cache, guard, prompts
-from assistant.chat.engine import KnowledgeChatEngine, Services
+from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.models import Models
+from assistant.chat.services import Services
 from assistant.chat.turns import Turns
 from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
 from assistant.errors import ModelError, NotFoundError
@@ -347,6 +350,35 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_was_shown(office: Office, p
     assert turns.running(thread) is None
 
 
+@pytest.mark.parametrize("stops_before", [0, 1])
+async def test_a_stop_while_the_answer_is_being_stored_still_ends_with_it(
+    office: Office, provider: Provider, monkeypatch: pytest.MonkeyPatch, stops_before: int
+) -> None:
+    storing, store = asyncio.Event(), threads.close_turn
+
+    async def slowly(*turn: Any) -> None:
+        storing.set()
+        await asyncio.sleep(0.05)
+        await store(*turn)
+
+    monkeypatch.setattr(threads, "close_turn", slowly)
+    provider.pause_s = 0.05
+    turns, thread = Turns(office.services(provider.settings("ok"))), str(uuid4())
+    turn = turns.start(office.ada, thread, str(uuid4()), str(uuid4()), "How many vacation days?")
+    async for event in turn.events():
+        if isinstance(event, Delta):
+            break
+    for _ in range(stops_before):
+        turn.stop()
+    await storing.wait()
+    turn.stop()
+    last = [e async for e in turn.events()][-1]
+    assert isinstance(last, Final)
+    assert last.answer.receipt.outcome == ("stopped" if stops_before else "complete")
+    messages = (await threads.reopen(office.index.db, office.ada, thread)).messages
+    assert (messages[-1].state, messages[-1].text) == (last.answer.receipt.outcome, last.answer.text)
+
+
 async def test_whoever_follows_late_sees_the_answer_from_its_start(office: Office, provider: Provider) -> None:
     provider.pause_s = 0.03
     turns = Turns(office.services(provider.settings("ok")))
@@ -380,6 +412,50 @@ async def test_llama_index_can_drive_it_as_any_chat_engine(office: Office) -> No
     assert [m.role for m in engine.chat_history] == ["user", "assistant", "user", "assistant"]
     engine.reset()
     assert engine.chat_history == []
+
+
+async def test_a_stream_that_cannot_begin_ends_with_its_error(office: Office) -> None:
+    services = office.services()
+    answer, _ = await office.ask(services, "How many vacation days has every employee?")
+    stream = await KnowledgeChatEngine(services, office.fin, answer.thread).astream_chat("And me?")
+    with pytest.raises(NotFoundError):
+        async with asyncio.timeout(20):
+            _ = [t async for t in stream.async_response_gen()]
+
+
+async def test_a_prompt_says_which_tier_its_work_is_for(office: Office, provider: Provider) -> None:
+    services, thread = office.services(provider.settings("ok", tier="strong")), str(uuid4())
+    for tier, asked in (("small", set()), ("strong", {"strong"})):
+        services.prompts["rewrite"] = replace(services.prompts["rewrite"], tier=tier)
+        await office.ask(services, "How many vacation days has every employee?", thread=thread)
+        answer, _ = await office.ask(services, "And when do they lapse?", thread=thread)
+        assert {a.tier for a in answer.receipt.attempts if a.feature == "rewrite"} == asked
+
+
+async def test_a_turn_knows_nothing_of_what_the_one_before_found(office: Office) -> None:
+    services = office.services(answer_threshold=1.0, weak_threshold=1.0)
+    engine = KnowledgeChatEngine(services, office.ada, str(uuid4()))
+    async for _ in engine.turn("How many vacation days has every employee?", str(uuid4()), str(uuid4())):
+        pass
+    assert engine.answer is not None
+    assert "leave.md" in {n.document for n in engine.answer.nearest}
+    async for _ in engine.turn("?!", str(uuid4()), str(uuid4())):
+        pass
+    assert engine.answer.abstained
+    assert engine.answer.nearest == ()
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(0, "a moment ago"), (1, "a minute ago"), (3, "3 minutes ago")])
+async def test_an_answer_given_again_says_how_long_ago_it_was_given(
+    office: Office, monkeypatch: pytest.MonkeyPatch, minutes: int, said: str
+) -> None:
+    services = office.services()
+    first, _ = await office.ask(services, "How many vacation days has every employee?")
+    clock = time.monotonic
+    monkeypatch.setattr(cache, "time", SimpleNamespace(monotonic=lambda: clock() + 60 * minutes))
+    repeated, _ = await office.ask(services, "How many vacation days has every employee?")
+    assert f"Answered {said}, from the same passages." in repeated.text
+    assert repeated.text.endswith(first.text)
 
 
 async def test_the_same_question_is_answered_again_at_once_and_says_so(office: Office) -> None:

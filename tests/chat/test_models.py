@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from llama_index.core.llms import ChatMessage
 from assistant.chat import evidence, extract
 from assistant.chat.models import Breaker, Broken, Call, Clipped, Models, Text, _seconds
 from assistant.domain import Passage, Place
-from assistant.settings import Settings
+from assistant.settings import PROJECT, Settings
 from tests.chat.conftest import Provider
 from tests.fakes.openai import ANSWER
 from tests.fakes.wire import CutShort
@@ -210,3 +213,30 @@ def test_a_wait_that_the_provider_asks_for_is_read_as_seconds_or_date(
 ) -> None:
     found = _seconds(header)
     assert found is None if least is None or most is None else found is not None and least <= found <= most
+
+
+def test_the_first_call_to_a_provider_imports_next_to_nothing_once_the_models_are_ready(tmp_path: Path) -> None:
+    script = tmp_path / "first_call.py"
+    script.write_text(
+        "import asyncio, sys, time\n"
+        "from llama_index.core.llms import ChatMessage\n"
+        "from assistant.chat.models import Call, Models\n"
+        "from tests.chat.conftest import Provider\n"
+        "from tests.fakes.serve import serving\n"
+        "async def main():\n"
+        "    fake = Provider()\n"
+        "    async with serving(fake.app) as base:\n"
+        "        fake.base = f'{base}/v1'\n"
+        "        models = Models(fake.settings('ok', first_token_s=30, turn_s=30))\n"
+        "        await models.ready()\n"
+        "        before = set(sys.modules)\n"
+        "        call = Call('answer', time.monotonic() + 20)\n"
+        "        async for _ in models.stream('strong', [ChatMessage(role='user', content='hello')], call): pass\n"
+        "        print(call.attempts[0].outcome, len(set(sys.modules) - before))\n"
+        "asyncio.run(main())\n"
+    )
+    run = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120)
+    outcome, imported = run.stdout.split()[-2:]
+    assert outcome == "ok"
+    # 600 where nothing is made ready.
+    assert int(imported) < 60

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from uuid import uuid4
 
+import litellm
 import pytest
 
 from assistant import bootstrap
@@ -97,6 +98,10 @@ async def test_a_running_server_answers_again_as_the_command_does_and_takes_noth
             await bootstrap.answer_again(parts, answer.id, model="nobody")
         past, again = await bootstrap.answer_again(parts, answer.id, model="extract")
         assert past.text == again.text
+        # A long life with many such looks costs no more than one look.
+        told = len(litellm.success_callback)
+        await bootstrap.answer_again(parts, answer.id, model="extract")
+        assert len(litellm.success_callback) == told
 
 
 async def test_an_answer_that_was_given_before_is_compared_without_the_line_that_says_so(settings: Settings) -> None:

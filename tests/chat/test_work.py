@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from assistant.chat import lookups, work
-from assistant.chat.engine import Services
 from assistant.chat.replay import ReplayEngine
+from assistant.chat.services import Services
 from assistant.database.tables import WorkRow
 from assistant.domain import Answer, now
 from assistant.memory import people, threads

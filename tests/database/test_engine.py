@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, func, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel, col, select
 
 from assistant.database import engine as engine_module
 from assistant.database.engine import Database, insert_new
-from assistant.database.tables import Message, Person
+from assistant.database.tables import Message, Person, UsageRow
 from assistant.database.words import alembic_knows
 from assistant.errors import BusyError, FullError, SettingsError
 from tests.database import postgres as server
@@ -69,6 +69,18 @@ async def test_migrations_make_exactly_the_tables_of_the_code(empty_url: str) ->
         await db.migrate()  # the second time finds nothing to do
         async with db.read() as session:
             assert await (await session.connection()).run_sync(differences) == []
+
+
+async def test_what_is_asked_with_every_turn_or_every_few_seconds_is_found_by_an_index(tmp_path: Path) -> None:
+    streaming = select(Message.owner).where(Message.state == "streaming").distinct()
+    spent = select(func.sum(UsageRow.cost_nano)).where(UsageRow.person_id == "ada", UsageRow.day == "2026-11-27")
+    async with opened(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}") as db:
+        await db.migrate()
+        for statement, index in ((streaming, "ix_message_streaming"), (spent, "ix_usage_person_id_day")):
+            asked = statement.compile(compile_kwargs={"literal_binds": True})
+            async with db.read() as session:
+                plan = (await (await session.connection()).execute(text(f"EXPLAIN QUERY PLAN {asked}"))).all()
+            assert index in plan[0].detail
 
 
 async def test_several_processes_may_migrate_at_once(empty_url: str) -> None:

@@ -9,13 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import ADMIN, ASKER, PROJECT, Person, Server
+from tests.e2e.conftest import ADMIN, ASKER, PROJECT, Person, Server, serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 BUDGET = "how much did we budget for Engineering in 2027"
@@ -31,8 +29,8 @@ PATHS = [
 class Company(Server):
     """The demo company with documents of its own to change."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, prepared: Path) -> None:
+        super().__init__(folder, prepared=prepared)
         self.documents = folder / "documents"
         copytree(PROJECT / "data/demo/documents", self.documents)
         text = (PROJECT / "assistant.toml").read_text(encoding="utf-8")
@@ -52,9 +50,8 @@ class Company(Server):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    made = Company(tmp_path_factory.mktemp("admin"))
-    assert made.sync() == 0
+def server(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    made = Company(tmp_path_factory.mktemp("admin"), prepared)
     (made.documents / "company" / "canteen.md").write_text("# Canteen\n\nThe canteen opens at seven.\n")
     (made.documents / "company" / "broken.docx").write_bytes(b"no document at all")
     (made.documents / "company" / "silent.md").write_text("")
@@ -69,18 +66,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
 
 @pytest.fixture
 def admin(browser: Browser, server: Company) -> Iterator[Person]:
-    person = Person(browser, server, ADMIN, viewport={"width": 1280, "height": 900}).sign_in()
+    person = Person(browser, server, ADMIN, viewport={"width": 1280, "height": 900}).enter()
     yield person
     person.leave()
-
-
-def _serious(page: Page) -> list[str]:
-    found: dict[str, Any] = Axe().run(page).response
-    return [
-        f"{v['id']}: {[n['html'][:120] for n in v['nodes']][:3]}"
-        for v in found["violations"]
-        if v["impact"] in {"serious", "critical"}
-    ]
 
 
 def _opened(page: Page, base: str, path: str) -> None:
@@ -153,11 +141,11 @@ def test_failed_and_empty_files_are_listed_with_their_reason(admin: Person) -> N
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault_on_any_page(browser: Browser, server: Company, scheme: str) -> None:
-    person = Person(browser, server, ADMIN, color_scheme=scheme).sign_in()
+    person = Person(browser, server, ADMIN, color_scheme=scheme).enter()
     faults = {}
     for path in PATHS:
         _opened(person.page, server.base, path)
-        faults[path] = _serious(person.page)
+        faults[path] = serious(person.page)
     assert {k: v for k, v in faults.items() if v} == {}
     person.leave()
 
@@ -165,7 +153,7 @@ def test_axe_finds_no_serious_fault_on_any_page(browser: Browser, server: Compan
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
 def test_no_page_scrolls_sideways_on_a_phone_and_the_menu_opens(browser: Browser, server: Company, locale: str) -> None:
     size = {"width": 390, "height": 800}
-    phone = Person(browser, server, ADMIN, viewport=size, has_touch=True, locale=locale).sign_in()
+    phone = Person(browser, server, ADMIN, viewport=size, has_touch=True, locale=locale).enter()
     page, wide = phone.page, {}
     for path in PATHS:
         _opened(page, server.base, path)

@@ -40,7 +40,7 @@ def clashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_clash_of_titles_is_asked_about_and_a_click_answers_from_the_chosen_document(
     browser: Browser, clashing: Server
 ) -> None:
-    person = Person(browser, clashing, ASKER, viewport={"width": 1280, "height": 800}).sign_in()
+    person = Person(browser, clashing, ASKER, viewport={"width": 1280, "height": 800}).enter()
     page = person.page
     assert "Which one do you mean?" in person.ask(ASKED)
     buttons = page.get_by_role("group", name="Ask one of these").get_by_role("button")

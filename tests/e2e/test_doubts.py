@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
-from tests.e2e.conftest import start_chromium
 from tests.web.conftest import Site
 from tests.web.house_fakes import PASSWORD
 
@@ -16,24 +15,21 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 @pytest.mark.parametrize(("setting", "highlight"), [("mark", "unsupported"), ("strike", "struck")])
 def test_an_unsupported_statement_is_marked_in_the_text_and_named_under_it(
-    tmp_path: Path, setting: str, highlight: str
+    browser: Browser, tmp_path: Path, setting: str, highlight: str
 ) -> None:
     site = Site(tmp_path, chat={"unsupported": setting})
+    context = browser.new_context()
     try:
-        with sync_playwright() as playwright:
-            browser = start_chromium(playwright)
-            context = browser.new_context()
-            context.request.post(f"{site.base}/chat/login", form={"username": "ada@demo.example", "password": PASSWORD})
-            page = context.new_page()
-            page.goto(f"{site.base}/chat")
-            page.wait_for_selector("#chat-input")
-            page.wait_for_timeout(300)
-            page.fill("#chat-input", "days?")
-            page.keyboard.press("Enter")
-            page.locator(".doubts li").wait_for(timeout=30_000)
-            assert page.locator(".doubts").inner_text().strip().endswith("its source does not say so.")
-            marked = page.evaluate("(name) => [...CSS.highlights.get(name)].map(String)", highlight)
-            assert marked == ["Your manager has to agree in writing"]
-            browser.close()
+        context.request.post(f"{site.base}/chat/login", form={"username": "ada@demo.example", "password": PASSWORD})
+        page = context.new_page()
+        page.goto(f"{site.base}/chat")
+        page.fill("#chat-input", "days?")
+        page.wait_for_selector("#chat-submit:not([disabled])")
+        page.keyboard.press("Enter")
+        page.locator(".doubts li").wait_for(timeout=30_000)
+        assert page.locator(".doubts").inner_text().strip().endswith("its source does not say so.")
+        marked = page.evaluate("(name) => [...CSS.highlights.get(name)].map(String)", highlight)
+        assert marked == ["Your manager has to agree in writing"]
     finally:
+        context.close()
         site.end()

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.conftest import ADMIN, ASKER, Person, Server
+from tests.e2e.conftest import ADMIN, OTHER_ASKER, Person, Server, fits, serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 FOREIGN = "Which laptop does the king of Norway use?"
 
 
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in {"serious", "critical"}]
-
-
-def fits(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
-
-
 def test_a_declined_question_is_sent_to_the_owner_who_replies(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER).sign_in()
+    asker = Person(browser, server, OTHER_ASKER).enter()
     asker.ask(FOREIGN)
     offer = asker.page.locator(".ask-owner").first
     offer.locator("summary").focus()
@@ -31,10 +21,10 @@ def test_a_declined_question_is_sent_to_the_owner_who_replies(browser: Browser, 
     offer.locator("textarea").fill("Which laptop may I have?")
     offer.get_by_role("button", name="Send the question").press("Enter")
     expect(asker.page.locator(".owner-said")).to_contain_text("Sent to Odalys Ferreira")
-    owner = Person(browser, server, ADMIN, locale="de-DE", viewport={"width": 390, "height": 800}).sign_in()
+    owner = Person(browser, server, ADMIN, locale="de-DE", viewport={"width": 390, "height": 800}).enter()
     owner.page.locator("#me-link").click()
     expect(owner.page.get_by_role("heading", name="Fragen an Sie")).to_be_visible()
-    expect(owner.page.get_by_text("Ottilie Marsh (", exact=False)).to_be_visible()
+    expect(owner.page.get_by_text("Aurelio Vant (", exact=False)).to_be_visible()
     assert fits(owner.page)
     assert serious(owner.page) == []
     owner.page.get_by_label("Ihre Antwort: Which laptop may I have?").fill("A Framework 13 <b>or</b> 16.")
@@ -53,7 +43,7 @@ def test_a_declined_question_is_sent_to_the_owner_who_replies(browser: Browser, 
 def test_an_admin_has_a_question_answered_again_and_sees_the_difference(
     browser: Browser, server: Server, scheme: str
 ) -> None:
-    admin = Person(browser, server, ADMIN, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    admin = Person(browser, server, ADMIN, color_scheme=scheme, viewport={"width": 390, "height": 800}).enter()
     admin.ask("How many days of holiday do we get?")
     admin.page.locator("details.receipt summary").last.click()
     admin.page.get_by_role("link", name="The whole receipt").last.click()
@@ -72,9 +62,8 @@ def test_an_admin_has_a_question_answered_again_and_sees_the_difference(
 
 
 def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER).sign_in()
-    asker.page.fill("#chat-input", "Summarise the folder people")
-    asker.page.keyboard.press("Enter")
+    asker = Person(browser, server, OTHER_ASKER).enter()
+    asker.send("Summarise the folder people")
     expect(asker.page.locator(".work, .ai-message strong").first).to_be_visible(timeout=30_000)
     asker.page.reload()
     asker.settled()
@@ -89,7 +78,7 @@ def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, s
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_project_is_made_by_keyboard_and_a_language_chosen(browser: Browser, server: Server, scheme: str) -> None:
-    asker = Person(browser, server, ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    asker = Person(browser, server, OTHER_ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).enter()
     asker.ask("How many days of holiday do we get?")
     asker.page.goto(f"{server.base}/me/projects")
     name = f"Audit {scheme}"

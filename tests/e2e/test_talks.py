@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bench.load import settings_file
-from bench.processes import free_port, python, running
-from tests.e2e.conftest import ASKER, FINANCE, Person, Server
-from tests.e2e.test_browser import CHIP, _serious
+from tests.e2e.conftest import ASKER, FINANCE, Person, Server, serious
+from tests.e2e.test_browser import CHIP
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 LEAVE = "How many vacation days do I get in Leeds?"
 WORDS = 60  # that the model answers with, ten a second
 
 
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("slow")
-    model = free_port()
-    with running(*python("bench.fake_model", str(model)), TOKENS_PER_S="10"):
-        made = Server(folder, "--config", str(settings_file(folder, model)))
-        made.begin()
-        yield made
-        made.end()
-
-
 @pytest.fixture
 def asker(browser: Browser, slow: Server) -> Iterator[Person]:
-    person = Person(browser, slow, ASKER, viewport={"width": 1280, "height": 800}).sign_in()
+    person = Person(browser, slow, ASKER, viewport={"width": 1280, "height": 800}).enter()
     yield person
     person.leave()
 
@@ -41,12 +27,11 @@ def text(page: Page) -> str:
     return page.locator(".ai-message .message-content").last.inner_text()
 
 
-def begin(page: Page, question: str) -> None:
+def begin(person: Person, question: str) -> None:
     """Ask, and wait until some words of the answer are there."""
-    page.fill("#chat-input", question)
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/chat/thread/**")
-    expect(page.locator(".ai-message .message-content").last).to_contain_text("policy", timeout=20_000)
+    person.send(question)
+    person.page.wait_for_url("**/chat/thread/**")
+    expect(person.page.locator(".ai-message .message-content").last).to_contain_text("policy", timeout=60_000)
 
 
 def whole(page: Page) -> str:
@@ -56,7 +41,8 @@ def whole(page: Page) -> str:
 
 def test_a_reload_in_the_middle_goes_on_and_a_second_tab_sees_the_same(asker: Person) -> None:
     page = asker.page
-    begin(page, LEAVE)
+    begin(asker, LEAVE)
+    expect(page.locator(".answer-foot .stage")).to_contain_text("Writing")
     before = len(text(page))
     page.reload()
     expect(page.locator(".ai-message .message-content").last).to_contain_text("policy", timeout=20_000)
@@ -76,7 +62,7 @@ def test_a_reload_in_the_middle_goes_on_and_a_second_tab_sees_the_same(asker: Pe
 
 def test_a_stopped_answer_keeps_what_was_shown_and_is_answered_again_beside_it(asker: Person) -> None:
     page = asker.page
-    begin(page, LEAVE)
+    begin(asker, LEAVE)
     page.locator("#stop-button").click()
     stopped = whole(page)
     assert "Stopped." in stopped
@@ -94,7 +80,7 @@ def test_a_stopped_answer_keeps_what_was_shown_and_is_answered_again_beside_it(a
 
 def test_a_question_edited_in_the_chat_keeps_what_was_answered(asker: Person) -> None:
     page = asker.page
-    begin(page, LEAVE)
+    begin(asker, LEAVE)
     whole(page)
     question = page.locator('[data-step-type="user_message"]').first
     question.hover()
@@ -115,9 +101,10 @@ def test_a_question_edited_in_the_chat_keeps_what_was_answered(asker: Person) ->
 
 def test_a_talk_is_found_renamed_shared_deleted_and_brought_back(browser: Browser, slow: Server, asker: Person) -> None:
     page = asker.page
-    begin(page, "Until when must leftover holidays be used up?")
+    begin(asker, "Until when must leftover holidays be used up?")
     whole(page)
     page.get_by_role("link", name="Your conversations").click()
+    page.wait_for_url("**/me")
     page.fill("#q", "leftover")
     expect(page.locator(".talk")).to_have_count(1)
     page.fill("#q", "leftover quagga")
@@ -131,7 +118,7 @@ def test_a_talk_is_found_renamed_shared_deleted_and_brought_back(browser: Browse
     talk.get_by_role("button", name="Share with colleagues").click()
     link = talk.get_by_label("Link to").input_value()
     assert re.fullmatch(rf"{slow.base}/shared/[\w-]{{32}}", link)
-    colleague = Person(browser, slow, FINANCE).sign_in()
+    colleague = Person(browser, slow, FINANCE).enter()
     colleague.page.goto(link)
     expect(colleague.page.locator("h1")).to_have_text("Leftover days")
     source = colleague.page.locator("details.source").first
@@ -148,11 +135,11 @@ def test_a_talk_is_found_renamed_shared_deleted_and_brought_back(browser: Browse
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_fit_a_phone_and_axe_finds_no_serious_fault(browser: Browser, slow: Server, scheme: str) -> None:
-    person = Person(browser, slow, ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).sign_in()
+    person = Person(browser, slow, ASKER, color_scheme=scheme, viewport={"width": 390, "height": 800}).enter()
     page = person.page
-    begin(page, LEAVE)
+    begin(person, LEAVE)
     whole(page)
-    faults = {"chat": _serious(page)}
+    faults = {"chat": serious(page)}
     expect(page.locator(CHIP).first).to_be_visible()
     account = page.locator("#user-nav-button").bounding_box()
     assert account is not None
@@ -162,24 +149,24 @@ def test_the_pages_fit_a_phone_and_axe_finds_no_serious_fault(browser: Browser, 
     if not page.locator(".talk").first.get_by_label("Link to").count():
         page.get_by_role("button", name="Share with colleagues").first.click()
     page.locator(".talk").first.get_by_label("Link to").wait_for()
-    faults["talks"] = _serious(page)
+    faults["talks"] = serious(page)
     widths = [page.evaluate("document.documentElement.scrollWidth")]
     link = page.locator(".talk").first.get_by_label("Link to").input_value()
     page.locator(".talk").first.get_by_role("button", name="Delete").click()
     page.locator(".row.gone").wait_for()
-    faults["deleted"] = _serious(page)
+    faults["deleted"] = serious(page)
     page.get_by_role("button", name="Undo").first.click()
     page.locator(".row.gone").wait_for(state="detached")
     page.goto(f"{slow.base}/me/memory")
     page.get_by_label("Something to remember").fill("I work in Leeds")
     page.get_by_role("button", name="Remember").click()
     expect(page.get_by_label("Note").first).to_have_value("I work in Leeds")
-    faults["memory"] = _serious(page)
+    faults["memory"] = serious(page)
     widths.append(page.evaluate("document.documentElement.scrollWidth"))
     page.goto(link)
     page.locator("details.source summary").first.click()
     page.locator("details.source blockquote").first.wait_for()
-    faults["shared"] = _serious(page)
+    faults["shared"] = serious(page)
     widths.append(page.evaluate("document.documentElement.scrollWidth"))
     assert {k: v for k, v in faults.items() if v} == {}
     assert max(widths) <= 390

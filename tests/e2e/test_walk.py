@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bench.load import settings_file
-from bench.processes import free_port, python, running
-from tests.e2e.conftest import ASKER, FINANCE, Person, Server
-from tests.e2e.test_receipts import fits, serious
+from tests.e2e.conftest import ENGINEER, FINANCE_CHIEF, OTHER_ASKER, Person, Server, fits, serious
 from tests.e2e.test_talks import LEAVE, WORDS, begin, whole
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 HIDDEN = "when is the monthly report due to the CFO"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("walk"))
-    made.begin()
-    yield made
-    made.end()
 
 
 def talk(page: Page, server: Server, title: str) -> Any:
@@ -37,10 +25,9 @@ def talk(page: Page, server: Server, title: str) -> Any:
 
 
 def test_what_is_to_be_remembered_is_kept_shown_changed_and_forgotten(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER).sign_in()
+    asker = Person(browser, server, ENGINEER).enter()
     page = asker.page
-    page.fill("#chat-input", "Please remember that I work in Leeds.")
-    page.keyboard.press("Enter")
+    asker.send("Please remember that I work in Leeds.")
     expect(page.locator(".ai-message .message-content").last).to_contain_text("I have noted: I work in Leeds.")
     page.goto(server.base + str(page.locator(".ai-message .message-content a").last.get_attribute("href")))
     expect(page.get_by_label("Note").first).to_have_value("I work in Leeds.")
@@ -48,7 +35,7 @@ def test_what_is_to_be_remembered_is_kept_shown_changed_and_forgotten(browser: B
     page.get_by_role("button", name="Save").first.click()
     page.reload()
     expect(page.get_by_label("Note").first).to_have_value("I work in Bremen.")
-    other = Person(browser, server, FINANCE).sign_in()
+    other = Person(browser, server, FINANCE_CHIEF).enter()
     other.page.goto(f"{server.base}/me/memory")
     assert "Bremen" not in other.page.content()
     other.leave()
@@ -58,7 +45,7 @@ def test_what_is_to_be_remembered_is_kept_shown_changed_and_forgotten(browser: B
 
 
 def test_a_project_searches_its_own_documents_alone_once_it_is_told_to(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER, viewport={"width": 390, "height": 800}).sign_in()
+    asker = Person(browser, server, ENGINEER, viewport={"width": 390, "height": 800}).enter()
     page = asker.page
     assert "holiday" in asker.ask("How many days of holiday do we get?").lower()
     chat = page.url
@@ -89,13 +76,10 @@ def test_a_project_searches_its_own_documents_alone_once_it_is_told_to(browser: 
 
 
 def test_a_talk_is_pinned_and_taken_along_as_text_and_as_data(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER).sign_in()
+    asker = Person(browser, server, ENGINEER).enter()
     page = asker.page
     for question in ("How many days of holiday do we get?", "Which password manager do we use?"):
-        page.goto(f"{server.base}/chat")
-        page.wait_for_selector("#chat-input")
-        page.wait_for_timeout(400)
-        asker.ask(question)
+        asker.new_talk().ask(question)
     row = talk(page, server, "How many days of holiday")
     row.get_by_role("button", name="Pin to the top").click()
     first = page.locator("article.talk").first
@@ -123,13 +107,13 @@ def test_a_talk_is_pinned_and_taken_along_as_text_and_as_data(browser: Browser, 
 
 
 def test_a_colleague_without_rights_sees_no_passage_of_a_shared_talk(browser: Browser, server: Server) -> None:
-    owner = Person(browser, server, FINANCE).sign_in()
+    owner = Person(browser, server, FINANCE_CHIEF).enter()
     said = owner.ask(HIDDEN)
     assert "working day 6" in said.lower()
     row = talk(owner.page, server, "when is the monthly report")
     row.get_by_role("button", name="Share with colleagues").click()
     link = row.get_by_label("Link to").input_value()
-    colleague = Person(browser, server, ASKER).sign_in()
+    colleague = Person(browser, server, ENGINEER).enter()
     heard: list[str] = []
     colleague.page.on("response", lambda r: heard.append(r.text()) if "/shared/" in r.url else None)
     colleague.page.goto(link)
@@ -138,7 +122,7 @@ def test_a_colleague_without_rights_sees_no_passage_of_a_shared_talk(browser: Br
     for words in ("working day 6", "Working day 6", "month-end-close", "Month-end close", "Month-End"):
         assert words not in "".join(heard), words
     assert colleague.page.locator("details.source").count() == 0
-    peer = Person(browser, server, FINANCE).sign_in()
+    peer = Person(browser, server, FINANCE_CHIEF).enter()
     peer.page.goto(link)
     expect(peer.page.locator("main")).to_contain_text("working day 6", ignore_case=True)
     row.get_by_role("button", name="End sharing").click()
@@ -149,7 +133,7 @@ def test_a_colleague_without_rights_sees_no_passage_of_a_shared_talk(browser: Br
 
 
 def test_a_talk_deleted_in_the_sidebar_comes_back_from_ones_own_page(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, ASKER, viewport={"width": 1280, "height": 800}).sign_in()
+    asker = Person(browser, server, ENGINEER, viewport={"width": 1280, "height": 800}).enter()
     page = asker.page
     answered = asker.ask("Which password manager do we use?")
     thread = page.url.rsplit("/", 1)[1]
@@ -167,22 +151,19 @@ def test_a_talk_deleted_in_the_sidebar_comes_back_from_ones_own_page(browser: Br
 
 
 def test_whoever_chooses_a_language_reads_the_chat_in_it(browser: Browser, server: Server) -> None:
-    asker = Person(browser, server, FINANCE, locale="en-GB").sign_in()
+    asker = Person(browser, server, FINANCE_CHIEF, locale="en-GB").enter()
     page = asker.page
     page.goto(f"{server.base}/me")
     page.get_by_label("Your language").select_option("de")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("heading", name="Ihre Sprache")).to_be_visible()
-    page.goto(f"{server.base}/chat")
-    page.wait_for_selector("#chat-input")
+    asker.new_talk()
     expect(page.locator("html")).to_have_attribute("lang", "de")
-    page.wait_for_timeout(500)
     assert "Aus unseren Dokumenten" in asker.ask("Which password manager do we use?")
     expect(page.get_by_role("button", name="Neu antworten")).to_be_visible()
     page.locator("details.receipt summary").last.click()
     expect(page.locator("details.receipt").last).to_contain_text("Wie schnell")
     asker.context.clear_cookies()
-    page.goto(server.base)
     asker.sign_in()
     page.goto(f"{server.base}/me")
     expect(page.get_by_label("Ihre Sprache")).to_have_value("de")
@@ -192,32 +173,25 @@ def test_whoever_chooses_a_language_reads_the_chat_in_it(browser: Browser, serve
     asker.leave()
 
 
-def test_a_lost_connection_in_the_middle_of_an_answer_loses_nothing_of_it(
-    browser: Browser, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder, model = tmp_path_factory.mktemp("cut"), free_port()
-    with running(*python("bench.fake_model", str(model)), TOKENS_PER_S="10"):
-        slow = Server(folder, "--config", str(settings_file(folder, model)))
-        slow.begin()
-        asker = Person(browser, slow, ASKER, viewport={"width": 1280, "height": 800})
-        sockets: list[Any] = []
+def test_a_lost_connection_in_the_middle_of_an_answer_loses_nothing_of_it(browser: Browser, slow: Server) -> None:
+    asker = Person(browser, slow, OTHER_ASKER, viewport={"width": 1280, "height": 800})
+    sockets: list[Any] = []
 
-        def through(socket: Any) -> None:
-            sockets.append(socket)
-            socket.connect_to_server()
+    def through(socket: Any) -> None:
+        sockets.append(socket)
+        socket.connect_to_server()
 
-        asker.page.route_web_socket("**/socket.io/**", through)
-        asker.sign_in()
-        begin(asker.page, LEAVE)
-        opened = len(sockets)
-        assert opened
-        for socket in sockets:
-            socket.close(code=1001)
-        ended = whole(asker.page)
-        assert len(sockets) > opened, "it came back by itself"
-        assert len(ended.split()) >= WORDS
-        asker.page.reload()
-        asker.settled()
-        assert whole(asker.page) == ended
-        asker.leave()
-        slow.end()
+    asker.page.route_web_socket("**/socket.io/**", through)
+    asker.enter()
+    begin(asker, LEAVE)
+    opened = len(sockets)
+    assert opened
+    for socket in sockets:
+        socket.close(code=1001)
+    ended = whole(asker.page)
+    assert len(sockets) > opened, "it came back by itself"
+    assert len(ended.split()) >= WORDS
+    asker.page.reload()
+    asker.settled()
+    assert whole(asker.page) == ended
+    asker.leave()

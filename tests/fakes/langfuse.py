@@ -21,6 +21,7 @@ class FakeLangfuse:
     """Keeps what arrives by id, like the real one. `mode`: ok, 500, 401, slow."""
 
     def __init__(self) -> None:
+        self.base = ""
         self.mode = "ok"
         self.spans: dict[str, dict[str, Any]] = {}
         self.scores: dict[str, dict[str, Any]] = {}

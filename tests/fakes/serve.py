@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import uvicorn
 
@@ -31,3 +31,20 @@ async def serving(app: Any) -> AsyncIterator[str]:
             server.should_exit = True
             server.force_exit = True
             await task
+
+
+class Fake(Protocol):
+    """What stands in for a server: its app, and the address that it is told."""
+
+    app: Any
+    base: str
+
+
+F = TypeVar("F", bound=Fake)
+
+
+@contextlib.asynccontextmanager
+async def standing_in(fake: F) -> AsyncIterator[F]:
+    """The fake while it is served, at the `base` that it then knows."""
+    async with serving(fake.app) as fake.base:
+        yield fake

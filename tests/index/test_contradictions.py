@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from assistant.domain import Passage, Place
-from assistant.index.contradictions import among, between
+from assistant.index.contradictions import Disagreement, among, compared, siblings, statements
+
+
+def between(one: str, other: str) -> list[Disagreement]:
+    return [found for a in statements(one) for b in statements(other) if (found := compared(a, b)) is not None]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,23 @@ def passage(document: int, title: str, text: str) -> Passage:
         id=f"p{document}", document_id=document, document=f"{document}.md", title=title, text=text, place=Place(),
         access=1, text_hash=str(document),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("title", "other", "two_things"),
+    [
+        ("Travel policy 2023", "Travel policy 2026", False),
+        ("travel_policy_v2", "travel-policy-v3.1", False),
+        ("Handbuch Fassung 1", "Handbuch Fassung 2", False),
+        ("Office Berlin", "Office Munich", True),
+        ("Office 1", "Office 2", True),
+        ("Policy 2023 Berlin", "Policy 2026 Munich", True),
+    ],
+)
+def test_titles_that_differ_in_a_version_name_one_thing_and_others_two(
+    title: str, other: str, two_things: bool
+) -> None:
+    assert siblings(title, other) is two_things
 
 
 def test_among_passages_only_those_of_two_documents_on_the_same_thing_are_named() -> None:

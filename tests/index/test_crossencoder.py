@@ -19,7 +19,7 @@ from assistant.index.crossencoder import LiteLLMReranker, OnnxReranker, Reranker
 from assistant.index.retrieve import Found
 from assistant.settings import ChatSettings, RerankerSettings, Settings
 from tests.fakes.reranking import FakeReranker, words
-from tests.fakes.serve import serving
+from tests.fakes.serve import standing_in
 from tests.index.conftest import Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -47,9 +47,7 @@ class Served(FakeReranker):
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
-    fake = Served()
-    async with serving(fake.app) as base:
-        fake.base = base
+    async with standing_in(Served()) as fake:
         yield fake
 
 

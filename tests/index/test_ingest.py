@@ -183,8 +183,12 @@ async def test_dropping_other_sources_takes_their_documents_along(index: Index) 
     put(other, {"menu.md": "# Menu\n\nSoup."})
     await index.sync({}, Source(name="old", path=other))
     put(index.folder, FILES)
-    report = await ingest.sync(index.parts, [index.source], drop_others=True)
-    assert (report.documents, report.removed) == (2, 1)
+    away = Source(name="away", path=index.home / "away")
+    put(away.path, {"plan.md": "# Plan\n\nBuild."})
+    await index.sync({}, away)
+    shutil.rmtree(away.path)
+    report = await ingest.sync(index.parts, [index.source, away], drop_others=True)
+    assert (report.documents, report.removed, list(report.problems)) == (3, 1, ["away"])
 
 
 async def test_a_second_run_is_told_who_holds_the_first(index: Index) -> None:

@@ -19,15 +19,14 @@ from assistant.domain import Asker
 from assistant.errors import InputError, LimitError, NotFoundError
 from assistant.memory import people, recall, sharing, threads
 from assistant.memory.branches import path, versions
-from tests.memory.test_threads import HOSTILE, asked, plain, turns_of
+from tests.memory.test_threads import HOSTILE, asked, begun, plain, turns_of
 from tests.ops.conftest import answered
 
 
 async def turn(db: Database, who: Asker, thread: str, question: str, beside: str = "") -> tuple[str, str]:
     """A whole turn: the ids of its question and its answer."""
     question_id, answer_id = str(uuid4()), str(uuid4())
-    await threads.open_turn(db, who, thread, question_id, question, beside=beside)
-    await threads.begin_answer(db, who, thread, question_id, answer_id, "p")
+    await threads.open_turn(db, who, thread, question_id, question, beside=beside, answer_id=answer_id, owner="p")
     await threads.close_turn(db, who, plain(thread, answer_id, f"on {question}"), [])
     return question_id, answer_id
 
@@ -150,7 +149,7 @@ async def test_words_are_found_by_their_beginning_without_case_and_accents(db: D
 
 async def test_what_was_erased_or_is_still_being_written_is_not_found(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada, "plain")
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
     await threads.grow(db, {"a1": "quagga so far"})
     assert await threads.list_of(db, ada, search="quagga") == []
     await threads.mark_interrupted(db, set())
@@ -185,7 +184,7 @@ async def test_a_deleted_talk_is_erased_when_its_time_is_over_and_not_before(db:
 
 async def test_an_answer_that_ends_after_the_deletion_is_there_when_it_is_undone(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
     await threads.delete(db, ada, thread)
     await threads.close_turn(db, ada, plain(thread, "a1", "whole"), [])
     await threads.restore(db, ada, thread)

@@ -20,8 +20,7 @@ NEAR = Nearest(document_id=7, document="leave.md", title="Leave", owner="Bob, Pe
 async def declined(db: Database, who: Asker, *near: Nearest, abstained: bool = True) -> str:
     """The id of an answer that says our documents do not answer, and names these."""
     thread, question, answer = (str(uuid4()) for _ in range(3))
-    await threads.open_turn(db, who, thread, question, "May I bring a dog?")
-    await threads.begin_answer(db, who, thread, question, answer, "p")
+    await threads.open_turn(db, who, thread, question, "May I bring a dog?", answer_id=answer, owner="p")
     told = plain(thread, answer, "no").model_copy(update={"abstained": abstained, "nearest": near})
     await threads.close_turn(db, who, told, [])
     return answer
@@ -61,8 +60,8 @@ async def test_nobody_sends_or_replies_for_another(db: Database, ada: Asker, bob
 
 async def test_sending_twice_sends_once_and_only_about_a_declined_answer(db: Database, ada: Asker, bob: Asker) -> None:
     answer = await declined(db, ada, NEAR)
-    first = await questions.send(db, ada, answer, NEAR, "one", ("webhook",))
-    assert (await questions.send(db, ada, answer, NEAR, "two", ("webhook",))).id == first.id
+    first = await questions.send(db, ada, answer, NEAR, "one", lambda _: ("webhook",))
+    assert (await questions.send(db, ada, answer, NEAR, "two", lambda _: ("webhook",))).id == first.id
     assert [q.row.text for q in await questions.sent_to(db, bob)] == ["one"]
     answered = await declined(db, ada, NEAR, abstained=False)
     with pytest.raises(NotFoundError):

@@ -32,6 +32,11 @@ async def asked(db: Database, asker: Asker, text: str = "How many days?", thread
     return thread, question
 
 
+async def begun(db: Database, asker: Asker, thread: str, question: str, answer: str, owner: str = "p") -> None:
+    """An answer under way to a question that is stored."""
+    assert not await threads.open_turn(db, asker, thread, question, "", answer_id=answer, owner=owner)
+
+
 async def count(db: Database, table: type[SQLModel]) -> int:
     async with db.read() as session:
         return int((await session.exec(select(func.count()).select_from(table))).one())
@@ -57,7 +62,6 @@ REACHES: dict[str, Reach] = {
     "delete": threads.delete,
     "restore": threads.restore,
     "erase": threads.erase,
-    "begin an answer": lambda db, who, thread: threads.begin_answer(db, who, thread, "q", str(uuid4()), "p"),
     "close a turn": lambda db, who, thread: threads.close_turn(db, who, plain(thread, "a"), []),
 }
 
@@ -88,7 +92,7 @@ async def test_a_question_put_into_somebody_elses_conversation_is_refused_in_the
     attempts = [(thread, str(uuid4())), (thread, question), (other, question), *((u, str(uuid4())) for u in unknown)]
     for into, message in [*attempts, *((other, u) for u in unknown)]:
         with pytest.raises(NotFoundError) as caught:
-            await threads.open_turn(db, bob, into, message, "let me in")
+            await threads.open_turn(db, bob, into, message, "let me in", answer_id=str(uuid4()), owner="p")
         told.add(str(caught.value))
     assert len(told) == 1
     assert await count(db, Message) == 2
@@ -97,7 +101,7 @@ async def test_a_question_put_into_somebody_elses_conversation_is_refused_in_the
 
 async def test_an_answer_is_closed_only_in_the_conversation_it_belongs_to(db: Database, ada: Asker, bob: Asker) -> None:
     thread, question = await asked(db, ada)
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
     other, _ = await asked(db, bob)
     for who, answer in [(bob, plain(thread, "a1")), (bob, plain(other, "a1")), (ada, plain(thread, question))]:
         if answer.id == question:
@@ -168,12 +172,12 @@ async def test_twenty_chats_at_once_lose_no_row(db: Database) -> None:
         thread, expected = str(uuid4()), []
         for turn in range(3):
             question, answer = str(uuid4()), str(uuid4())
-            await threads.open_turn(db, asker, thread, question, f"{asker.email} asks {turn}")
-            await threads.begin_answer(db, asker, thread, question, answer, "p")
+            text = f"{asker.email} asks {turn}"
+            await threads.open_turn(db, asker, thread, question, text, answer_id=answer, owner="p")
             await threads.grow(db, {answer: "…"})
             await threads.close_turn(db, asker, plain(thread, answer, f"{asker.email} hears {turn}"), [])
             await feedback.rate(db, asker, answer, turn % 2)
-            expected += [f"{asker.email} asks {turn}", f"{asker.email} hears {turn}"]
+            expected += [text, f"{asker.email} hears {turn}"]
         assert [m.text for m in (await threads.reopen(db, asker, thread)).messages] == expected
         return expected
 
@@ -206,7 +210,7 @@ async def test_every_question_is_kept_whatever_characters_it_has(db: Database, a
     thread, _ = await asked(db, ada, text)
     (message,) = (await threads.reopen(db, ada, thread)).messages
     assert len(message.text) == len(text)
-    await threads.begin_answer(db, ada, thread, message.id, "a1", "p")
+    await begun(db, ada, thread, message.id, "a1")
     receipt = plain(thread, "a1").receipt.model_copy(update={"asked": text, "searched": text})
     await threads.close_turn(db, ada, plain(thread, "a1", text).model_copy(update={"receipt": receipt}), [])
     assert (await threads.receipt(db, ada, "a1")).asked == text
@@ -232,7 +236,7 @@ async def test_when_one_part_of_an_answer_cannot_be_stored_none_is(
     db: Database, ada: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thread, question = await asked(db, ada)
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
 
     def fail(**_: object) -> OutboxRow:
         raise ZeroDivisionError
@@ -246,7 +250,7 @@ async def test_when_one_part_of_an_answer_cannot_be_stored_none_is(
 
 async def test_a_growing_answer_is_kept_as_it_grows_and_not_after_its_end(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
     await threads.grow(db, {"a1": "Ten da"})
     assert (await threads.reopen(db, ada, thread)).messages[1].text == "Ten da"
     await threads.close_turn(db, ada, plain(thread, "a1", "Ten days."), [])
@@ -257,7 +261,7 @@ async def test_a_growing_answer_is_kept_as_it_grows_and_not_after_its_end(db: Da
 async def test_answers_of_a_process_that_is_gone_are_marked_and_no_others(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
     for answer, owner in (("a1", "dead"), ("a2", "alive"), ("a3", "dead")):
-        await threads.begin_answer(db, ada, thread, question, answer, owner)
+        await begun(db, ada, thread, question, answer, owner)
         await threads.grow(db, {answer: "so far"})
     await threads.close_turn(db, ada, plain(thread, "a3"), [])
     assert await threads.mark_interrupted(db, {"alive"}) == 1
@@ -293,7 +297,7 @@ async def test_the_window_holds_the_last_turns_before_a_message_oldest_first(db:
         _, question = await asked(db, ada, f"q{i}", thread)
         questions.append(question)
         if i != 3:  # one that was never answered
-            await threads.begin_answer(db, ada, thread, question, f"a{i}", "p")
+            await begun(db, ada, thread, question, f"a{i}")
             await threads.close_turn(db, ada, plain(thread, f"a{i}", f"answer {i}"), [])
     past = (await turns_of(db, ada, thread, 3, before="not stored yet")).window
     assert [(t.question, t.answer, t.state) for t in past] == [
@@ -311,7 +315,7 @@ async def test_the_window_holds_the_last_turns_before_a_message_oldest_first(db:
 async def test_of_two_answers_to_one_question_the_window_holds_the_newer(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
     for answer in ("a1", "a2"):
-        await threads.begin_answer(db, ada, thread, question, answer, "p")
+        await begun(db, ada, thread, question, answer)
         await threads.close_turn(db, ada, plain(thread, answer, answer), [])
     (turn,) = (await turns_of(db, ada, thread, 3, before="next")).window
     assert turn.answer == "a2"
@@ -414,23 +418,23 @@ async def everything(db: Database) -> str:
 
 async def test_a_turn_that_ends_after_its_conversation_was_deleted_stores_nothing(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
-    await threads.begin_answer(db, ada, thread, question, "a1", "p")
+    await begun(db, ada, thread, question, "a1")
     await threads.delete(db, ada, thread)
+    with pytest.raises(NotFoundError):
+        await threads.open_turn(db, ada, thread, question, CANARY, answer_id="a2", owner="p")
     await threads.erase(db, ada, thread)
     await threads.grow(db, {"a1": CANARY})
     with pytest.raises(NotFoundError):
         await threads.close_turn(db, ada, plain(thread, "a1", CANARY), [])
-    with pytest.raises(NotFoundError):
-        await threads.begin_answer(db, ada, thread, question, "a2", "p")
     assert CANARY not in await everything(db)
 
 
 async def test_deleting_while_turns_go_on_ends_in_words_and_leaves_no_orphan(db: Database, ada: Asker) -> None:
     for _ in range(8):
         thread, question = await asked(db, ada)
-        await threads.begin_answer(db, ada, thread, question, f"a-{thread}", "p")
+        await begun(db, ada, thread, question, f"a-{thread}")
         ended = await asyncio.gather(
-            threads.begin_answer(db, ada, thread, question, f"b-{thread}", "p"),
+            begun(db, ada, thread, question, f"b-{thread}"),
             threads.close_turn(db, ada, plain(thread, f"a-{thread}"), []),
             threads.delete(db, ada, thread),
             threads.rename(db, ada, thread, "new"),
@@ -445,7 +449,7 @@ async def test_deleting_while_turns_go_on_ends_in_words_and_leaves_no_orphan(db:
 async def test_declined_questions_are_listed_newest_first(db: Database, ada: Asker) -> None:
     thread, question = await asked(db, ada)
     for i, level in enumerate((Level.DECLINED, Level.ANSWERED, Level.DECLINED)):
-        await threads.begin_answer(db, ada, thread, question, f"a{i}", "p")
+        await begun(db, ada, thread, question, f"a{i}")
         answer = plain(thread, f"a{i}")
         receipt = answer.receipt.model_copy(update={"decision": Decision(level=level)})
         await threads.close_turn(db, ada, answer.model_copy(update={"receipt": receipt}), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from assistant.ops import alerts, outbox
 from assistant.settings import AlertSettings, Settings
 from tests.fakes.serve import serving
 from tests.memory.test_questions import declined
+from tests.ops.conftest import waiting
 
 CONFIGURED = Settings(
     company="Larkfeld",
@@ -129,7 +131,7 @@ async def test_without_a_mail_server_that_can_be_used_the_message_waits_and_no_p
     await happened(db)
     assert await alerts.deliver(db, CONFIGURED) == 1
     assert inbox.got == []
-    assert await outbox.waiting(db) == 2
+    assert await waiting(db) == 2
 
 
 async def test_traces_and_alerts_do_not_wait_for_each_other(db: Database, hook: Hook, inbox: Inbox) -> None:
@@ -143,7 +145,7 @@ async def test_traces_and_alerts_do_not_wait_for_each_other(db: Database, hook: 
 async def test_where_nobody_is_to_be_told_nothing_is_noted(db: Database) -> None:
     async with db.write() as session:
         ingest.tell(session, alerts.channels(Settings()), "run failed", "x")
-    assert await outbox.waiting(db) == 0
+    assert await waiting(db) == 0
 
 
 async def test_the_owner_of_a_document_gets_a_question_by_mail_and_one_that_is_gone_is_not_sent(
@@ -154,8 +156,7 @@ async def test_the_owner_of_a_document_gets_a_question_by_mail_and_one_that_is_g
     near = Nearest(document_id=1, document="a.md", title="A", owner="Olga Owner, Legal")
     for text in ("May I bring a dog?", "May I bring a cat?"):
         answer = await declined(db, ada, near)
-        to = alerts.channels_to(CONFIGURED, "owner@example.test")
-        kept = await questions.send(db, ada, answer, near, text, to)
+        kept = await questions.send(db, ada, answer, near, text, partial(alerts.channels_to, CONFIGURED))
     await threads.delete(db, ada, kept.thread_id)
     assert await alerts.deliver(db, CONFIGURED) == 2
     (told,) = hook.got

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from sqlmodel import select
 from assistant.database.engine import Database
 from assistant.database.tables import LeaseRow, Message, Thread, WorkRow
 from assistant.domain import Asker, now
+from assistant.errors import BusyError
 from assistant.memory import threads
 from assistant.ops import jobs
 from tests.ops.conftest import answered
@@ -22,8 +24,7 @@ from tests.ops.conftest import answered
 
 async def streaming(db: Database, asker: Asker, owner: str) -> str:
     thread, question, answer = str(uuid4()), str(uuid4()), str(uuid4())
-    await threads.open_turn(db, asker, thread, question, "How many days?")
-    await threads.begin_answer(db, asker, thread, question, answer, owner)
+    await threads.open_turn(db, asker, thread, question, "How many days?", answer_id=answer, owner=owner)
     return answer
 
 
@@ -96,6 +97,28 @@ async def test_a_job_that_fails_is_done_again(db: Database, caplog: pytest.LogCa
     running.cancel()
     await asyncio.wait([running])
     assert "moody" in caplog.text
+
+
+async def test_a_database_that_is_busy_at_the_start_only_delays_the_jobs(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, busy, done = jobs.take, [True], asyncio.Event()
+
+    async def taken(*lease: Any) -> bool:
+        if busy:
+            busy.clear()
+            raise BusyError("The database is in use.")
+        return await take(*lease)
+
+    async def work() -> None:
+        done.set()
+
+    monkeypatch.setattr(jobs, "take", taken)
+    monkeypatch.setattr(jobs, "BEAT_S", 0.01)
+    running = asyncio.create_task(jobs.run(db, "a", [jobs.Job("patient", 0.01, work)]))
+    await asyncio.wait_for(done.wait(), 20)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_an_answer_of_another_machine_is_marked_as_cut_when_its_lease_runs_out(db: Database, ada: Asker) -> None:

@@ -17,22 +17,20 @@ from assistant.ops import outbox
 from assistant.ops.trace import Tracer
 from assistant.settings import Settings, TraceSettings
 from tests.fakes.langfuse import FakeLangfuse
-from tests.fakes.serve import serving
-from tests.ops.conftest import answered
+from tests.fakes.serve import standing_in
+from tests.ops.conftest import answered, waiting
 
 
 @pytest.fixture
 async def langfuse() -> AsyncIterator[FakeLangfuse]:
-    fake = FakeLangfuse()
-    async with serving(fake.app) as base:
-        fake.base = base  # type: ignore[attr-defined]
+    async with standing_in(FakeLangfuse()) as fake:
         yield fake
 
 
 def tracer(fake: FakeLangfuse, monkeypatch: pytest.MonkeyPatch, host: str = "") -> Tracer:
     monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk-test")
     monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk-test")
-    return Tracer(Settings(trace=TraceSettings(host=host or fake.base)))  # type: ignore[attr-defined]
+    return Tracer(Settings(trace=TraceSettings(host=host or fake.base)))
 
 
 async def due_now(db: Database) -> None:
@@ -73,7 +71,7 @@ async def test_a_rating_becomes_a_score_on_the_same_trace_changed_and_withdrawn(
     await feedback.withdraw(db, ada, rating)
     await outbox.deliver_due(db, sender)
     assert langfuse.scores == {}
-    assert await outbox.waiting(db) == 0
+    assert await waiting(db) == 0
 
 
 @pytest.mark.parametrize("fault", ["500", "401", "refused"])
@@ -87,7 +85,7 @@ async def test_while_the_server_is_down_everything_waits_and_arrives_once_later(
         await feedback.rate(db, ada, answer.id, 1)
     await due_now(db)
     assert await outbox.deliver_due(db, sender) == 0
-    assert await outbox.waiting(db) == 6
+    assert await waiting(db) == 6
     langfuse.mode = "ok"
     sender = tracer(langfuse, monkeypatch)
     await due_now(db)

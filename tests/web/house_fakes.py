@@ -121,9 +121,15 @@ class FakeTurn:
         db = self._turns.parts.db
         try:
             await threads.open_turn(
-                db, self._asker, self._thread, self._question_id, self.question, beside=self._beside
+                db,
+                self._asker,
+                self._thread,
+                self._question_id,
+                self.question,
+                beside=self._beside,
+                answer_id=self.answer_id,
+                owner="fake",
             )
-            await threads.begin_answer(db, self._asker, self._thread, self._question_id, self.answer_id, "fake")
             if "explode" in self.question:
                 raise RuntimeError("secret inside: sk-canary-123")
             self._put(Stage(name="search"))

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlmodel import select
 
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow, Message, ReceiptRow
+from assistant.memory import people
 from tests.web.conftest import Chat, Site
 
 HX = {"HX-Request": "true"}
@@ -241,6 +243,43 @@ async def test_what_a_colleague_may_not_read_is_withheld_with_all_that_may_repea
     for answer in re.findall(r'hx-get="(/shared/[^"]+)"', mine):
         assert ((await ada.get(answer)).status_code == 200) is (answer in theirs)
     await chat.close()
+
+
+async def _looked_up(site: Site, answer: str, *documents: int) -> None:
+    """Let an answer be one of a look-up that named these documents and cited none."""
+    db = Database(f"sqlite+aiosqlite:///{site.data / 'assistant.db'}")
+    async with db.write() as session:
+        row = await session.get(ReceiptRow, answer)
+        assert row is not None
+        use = {"name": "find_document", "by": "rules", "outcome": "ok", "documents": list(documents)}
+        row.body = {**row.body, "passages": [], "verification": [], "prompts": [], "tools": [use]}
+        message = (await session.exec(select(Message).where(Message.id == answer))).one()
+        message.text = "Named: canary-title."
+        session.add_all([row, message])
+    await db.close()
+
+
+async def test_what_was_looked_up_is_shown_to_those_who_may_read_all_it_names(
+    site: Site, fin: httpx.AsyncClient, ada: httpx.AsyncClient
+) -> None:
+    chat = await _asked(site, fin, "days?", "what is the pay?")
+    link = await _link(fin, chat.thread)
+    await _looked_up(site, chat.answer_id, 1)
+    assert "canary-title" in (await ada.get(link)).text
+    await _looked_up(site, chat.answer_id, 1, 2)
+    assert "canary-title" in (await fin.get(link)).text
+    assert "canary-title" not in (await ada.get(link)).text
+    db = Database(f"sqlite+aiosqlite:///{site.data / 'assistant.db'}")
+    try:
+        await people.set_groups(db, "fin@demo.example", [])
+        for path in (f"/chat/project/thread/{chat.thread}", f"/me/threads/{chat.thread}/export.md"):
+            page = (await fin.get(path)).text
+            assert "canary-title" not in page
+            assert "no longer available to you" in page
+    finally:
+        await people.set_groups(db, "fin@demo.example", ["finance"])
+        await db.close()
+        await chat.close()
 
 
 async def test_a_cut_answer_is_withheld_since_nobody_knows_what_it_rests_on(

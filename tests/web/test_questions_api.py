@@ -74,6 +74,9 @@ async def test_who_does_not_wait_asks_for_it_later_and_goes_on_with_the_talk(ask
     assert (body["state"], "answer" in body) == ("answering", False)
     busy = await bot.post("/v1/questions", json={"question": "And mine?", "thread": body["thread"]})
     assert busy.status_code == 409
+    # Whether somebody else's talk is under way is not told.
+    foreign = await (await program(FIN)).post("/v1/questions", json={"question": "Hm?", "thread": body["thread"]})
+    assert foreign.status_code == 404
     for _ in range(200):
         if (found := (await bot.get(f"/v1/questions/{body['id']}")).json())["state"] == "complete":
             break

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, Verdict, now
+from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
 from assistant.texts import section
 from assistant.web.citations import linked
 from assistant.web.in_words import Usual, day, duration, figure, money, rows
@@ -87,6 +87,10 @@ def test_sentences_that_rest_on_a_hidden_passage_are_not_shown_again() -> None:
     assert "[2]" not in today
     assert today.startswith("Open fact. [1]")
     assert "no longer available to you" in today
+    looked_up = ToolUse(name="find_document", by="rules", outcome="ok", documents=(1, 3))
+    named = _receipt(*checks).model_copy(update={"tools": (looked_up,)})
+    assert text_today(text, named, {1, 2, 3}, "en") == text
+    assert "fact" not in text_today(text, named, {1, 2}, "en")
     unchecked = text_today(text, _receipt(), {1}, "en")
     assert "fact" not in unchecked
 

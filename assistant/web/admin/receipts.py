@@ -116,7 +116,6 @@ async def answer_again(
         past, now = await bootstrap.answer_again(house.parts(), answer_id, model=model, release_id=release)
     except AssistantError as error:
         return await _page(request, asker, answer_id, problem=str(error))
-    named = {p.document_id for r in (past.receipt, now.receipt) for p in r.passages}
-    named |= {d for r in (past.receipt, now.receipt) for t in r.tools for d in t.documents}
+    named = past.receipt.rests_on() | now.receipt.rests_on()
     hidden = named != await readable(db, asker, named)
     return await _page(request, asker, answer_id, again=bootstrap.compared(past, now), hidden=hidden)

@@ -31,8 +31,7 @@ class Seen:
 
 async def seen_by(db: Database, reader: Asker, opened: Reopened, language: str) -> list[Seen]:
     """Every message of the shown branch."""
-    named = {int(n["document_id"]) for m in opened.messages for n in m.extra.get("nearest", [])}
-    allowed = await readable(db, reader, document_ids(list(opened.receipts.values())) | named)
+    allowed = await readable(db, reader, document_ids(opened))
     out: list[Seen] = []
     lost = False
     for message in opened.messages:
@@ -40,18 +39,13 @@ async def seen_by(db: Database, reader: Asker, opened: Reopened, language: str) 
             out.append(Seen(message.id, asked=True, text=message.text))
             continue
         receipt = opened.receipts.get(message.id)
-        if receipt is None or not _may_read(receipt, allowed) or (lost and receipt.prompts):
+        if receipt is None or receipt.rests_on() - allowed or (lost and receipt.prompts):
             lost = True
             out.append(Seen(message.id, asked=False, text="", withheld=True, sources=_sources(receipt, allowed)))
             continue
         text = nearest_today(message.extra.get("nearest", []), message.text, allowed, language)
         out.append(Seen(message.id, False, text + mark(message, language), False, _sources(receipt, allowed)))
     return out
-
-
-def _may_read(receipt: Receipt, allowed: set[int]) -> bool:
-    named = {p.document_id for p in receipt.passages} | {d for t in receipt.tools for d in t.documents}
-    return named <= allowed
 
 
 def _sources(receipt: Receipt | None, allowed: set[int]) -> list[tuple[int, PassageUse | None]]:

@@ -53,12 +53,12 @@ def _receipt(receipt: Receipt, allowed: set[int]) -> dict[str, Any]:
     body = receipt.model_dump(mode="json")
     # Earlier texts of this very thread, as they were then; they stand above as they may be read now.
     body["fused_with"] = []
-    if any(p.document_id not in allowed for p in receipt.passages):
+    if not receipt.rests_on() <= allowed:
         body["passages"] = [
             p if p["document_id"] in allowed else {"n": p["n"], "available": False} for p in body["passages"]
         ]
         body["verification"] = [{**check, "reason": ""} for check in body["verification"]]
-        body["searched"] = receipt.asked
+        body |= {"searched": receipt.asked, "filtered": "", "choices": [], "tools": []}
     return body
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -79,8 +80,7 @@ async def ask_owner(answer_id: str, body: Ask, asker: SignedIn) -> dict[str, str
     near = next((n for n in await _offered(asker, answer_id) if n.document_id == body.document), None)
     if near is None:
         raise NotFoundError("There is nobody to ask about this.", "Reload the page.")
-    owner = await people.named_in(parts.db, near.owner)
-    channels = alerts.channels_to(parts.settings, owner.email if owner else "")
+    channels = partial(alerts.channels_to, parts.settings)
     try:
         await questions.send(parts.db, asker, answer_id, near, body.text, channels)
     except LimitError as error:

@@ -19,7 +19,7 @@ from assistant.errors import InputError, ParseError
 from assistant.index.sources.origin import Found
 from assistant.index.sources.website import Website
 from assistant.settings import Source
-from tests.fakes.serve import serving
+from tests.fakes.serve import standing_in
 from tests.index.conftest import Index, asker
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -62,9 +62,7 @@ class Site:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    made = Site()
-    async with serving(made.app) as base:
-        made.base = base
+    async with standing_in(Site()) as made:
         yield made
 
 

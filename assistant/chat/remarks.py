@@ -1,0 +1,80 @@
+"""Sentences of ours around an answer, or in its place: what the documents do not say, no longer say, or say twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from assistant.chat.cache import Entry
+from assistant.chat.cite import cited_in
+from assistant.chat.clarify import Meant
+from assistant.chat.conflicts import Conflict
+from assistant.chat.decide import label
+from assistant.domain import Nearest
+from assistant.index.retrieve import Found
+from assistant.texts import say
+
+
+def before(sentences: Iterable[str]) -> str:
+    """Sentences that stand before an answer."""
+    return "".join(f"*{sentence}*\n\n" for sentence in sentences)
+
+
+def behind(sentences: Iterable[str]) -> str:
+    """Sentences that stand behind an answer."""
+    return "".join(f"\n\n*{sentence}*" for sentence in sentences)
+
+
+def declined(nearest: Sequence[Nearest], only_in: str, language: str) -> str:
+    """No evidence, no generation: say so, name the nearest documents and whom to ask."""
+    only = [say(language, "chat.declined_only", project=label(only_in))] if only_in else []
+    if not nearest:
+        return " ".join([say(language, "chat.declined"), *only])
+    links = [f"[{label(n.title)}](/documents/{n.document_id})" for n in nearest]
+    parts = [say(language, "chat.declined_nearest", documents=", ".join(links))]
+    if owner := nearest[0].owner:
+        parts.append(say(language, "chat.declined_whom", owner=label(owner), title=label(nearest[0].title)))
+    return " ".join([*parts, *only])
+
+
+def which(meant: Sequence[Meant], language: str) -> str:
+    """The question back where the asked one may mean several things."""
+    listed = "".join(f"\n- {label(m.label)}" for m in meant)
+    return f"{say(language, 'chat.which')}\n{listed}"
+
+
+def given_before(entry: Entry, language: str) -> str:
+    """How long ago an answer was given that is given once more."""
+    minutes = entry.minutes()
+    key = {0: "chat.given_just_now", 1: "chat.given_minute_ago"}.get(minutes, "chat.given_minutes_ago")
+    return say(language, key, minutes=minutes)
+
+
+def expired(text: str, found: Found, language: str) -> list[str]:
+    """A warning for each source of an answer that is past the date until which it was valid."""
+    cited = set(cited_in(text))
+    titles = {p.document_id: p.title for n, p in enumerate(found.passages, 1) if n in cited}
+    return [
+        say(language, "chat.expired", title=label(title), date=f"{found.expired[i]:%Y-%m-%d}")
+        for i, title in titles.items()
+        if i in found.expired
+    ]
+
+
+def contradicted(conflicts: Iterable[Conflict], language: str) -> list[str]:
+    """A sentence for each figure of an answer's passages that another passage contradicts."""
+    return [
+        say(
+            language,
+            "chat.contradiction" if c.known else "chat.contradiction_open",
+            title=_dated(c.used.title, c.date),
+            says=label(c.says),
+            other=_dated(c.other.title, c.other_date),
+            otherwise=label(c.otherwise),
+        )
+        for c in conflicts
+    ]
+
+
+def _dated(title: str, date: datetime | None) -> str:
+    return f"“{label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
