@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage
 
-from assistant.chat import evidence
+from assistant.chat import evidence, extract
 from assistant.chat.models import Breaker, Broken, Call, Clipped, Models, Text, _seconds
 from assistant.domain import Passage, Place
 from assistant.settings import PROJECT, Settings
@@ -127,6 +129,23 @@ async def test_the_deadline_is_the_turns_and_no_provider_is_blamed_for_it(provid
     assert provider.calls == {"hang": 1}
     assert [a.outcome for a in call.attempts] == ["deadline", "ok"]
     assert models.breaker.admits("hang-0")
+
+
+async def test_the_built_in_model_may_take_longer_than_a_provider_may(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = extract.quote
+
+    async def slowly(*given: Any) -> str:
+        await asyncio.sleep(1.5)
+        return await quote(*given)
+
+    monkeypatch.setattr(extract, "quote", slowly)
+    settings = provider.settings("hang", turn_s=1.0)
+    assert settings.models.first_token_s < 1.5
+    text, _, call = await run(Models(settings))
+    assert text
+    assert [a.outcome for a in call.attempts][-1] == "ok"
 
 
 async def test_when_every_provider_fails_the_passages_are_quoted(provider: Provider) -> None:
