@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,9 +214,8 @@ def test_a_wait_that_the_provider_asks_for_is_read_as_seconds_or_date(
     assert found is None if least is None or most is None else found is not None and least <= found <= most
 
 
-def test_the_first_call_to_a_provider_imports_next_to_nothing_once_the_models_are_ready(tmp_path: Path) -> None:
-    script = tmp_path / "first_call.py"
-    script.write_text(
+def test_the_first_call_to_a_provider_imports_next_to_nothing_once_the_models_are_ready() -> None:
+    script = (
         "import asyncio, sys, time\n"
         "from llama_index.core.llms import ChatMessage\n"
         "from assistant.chat.models import Call, Models\n"
@@ -235,7 +233,8 @@ def test_the_first_call_to_a_provider_imports_next_to_nothing_once_the_models_ar
         "        print(call.attempts[0].outcome, len(set(sys.modules) - before))\n"
         "asyncio.run(main())\n"
     )
-    run = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120)
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120)
     outcome, imported = run.stdout.split()[-2:]
     assert outcome == "ok"
     # 600 where nothing is made ready.
