@@ -52,7 +52,7 @@ class Place(Plain):
         """The place as a person says it: `page 2 · Carrying days over`."""
         parts = [f"page {self.page}"] if self.page is not None else []
         parts += [f"sheet {self.sheet}"] if self.sheet else []
-        return " · ".join([*parts, *self.headings])
+        return " · ".join([*parts, *(heading.rstrip(": ") for heading in self.headings)])
 
 
 class Scores(Plain):

@@ -22,6 +22,7 @@ def test_who_asks_is_in_everyone_and_an_admin_only_by_its_group() -> None:
         (Place(page=2, headings=("Leave", "Carrying over")), "page 2 · Leave · Carrying over"),
         (Place(sheet="Prices"), "sheet Prices"),
         (Place(headings=("Only",)), "Only"),
+        (Place(headings=("For employees:", "Leave")), "For employees · Leave"),
         (Place(page=0), "page 0"),
     ],
 )
