@@ -63,17 +63,17 @@ class _Joined(httpx.AsyncByteStream):
 
 def joined(events: list[bytes]) -> list[bytes]:
     """The events of one read, neighbours that only go on with the text made one; all else stays byte for byte."""
-    out: list[bytes] = []
+    out: list[bytes | dict[str, Any]] = []
     last: dict[str, Any] | None = None
     for event in events:
         body = _read(event)
         if last is not None and body is not None and _whose(last) == _whose(body):
             last["choices"][0]["delta"]["content"] += _text(body)
-            out[-1] = b"data: " + json.dumps(last).encode()
+            out[-1] = last
         else:
             out.append(event)
             last = body
-    return out
+    return [e if isinstance(e, bytes) else b"data: " + json.dumps(e).encode() for e in out]
 
 
 def _read(event: bytes) -> dict[str, Any] | None:

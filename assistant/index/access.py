@@ -88,8 +88,7 @@ async def _rule(session: AsyncSession, name: str, groups: list[str]) -> int:
 
 async def rule_at(session: AsyncSession, source: Source, path: str, said: Said) -> int:
     """The id of the rule that a document at this path falls under. One that is there is taken as it is."""
-    name = rule_for(source, path)
-    name = _narrowed_key(name, said) if said else name
+    name = _narrowed_key(rule_for(source, path), said)
     rule = (await session.exec(select(AccessRule).where(AccessRule.key == name))).first()
     if rule is not None and rule.id is not None:
         return rule.id
@@ -131,12 +130,10 @@ async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
     moved: defaultdict[int, list[int]] = defaultdict(list)
     for document, source_name, path, rule, said in await _documents(session, by_name):
         source = by_name[source_name]
-        name = rule_for(source, path)
-        if said:
-            name = _narrowed_key(name, said)
-            if name not in narrowed:
-                narrowed.add(name)
-                ids[name] = await _rule(session, name, groups_for(source, path, said))
+        name = _narrowed_key(rule_for(source, path), said)
+        if said and name not in narrowed:
+            narrowed.add(name)
+            ids[name] = await _rule(session, name, groups_for(source, path, said))
         if rule != ids[name]:
             moved[ids[name]].append(document)
     for rule, documents in moved.items():

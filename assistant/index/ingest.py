@@ -304,7 +304,7 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
             continue
         seen.add((source.name, found.path))
         row = rows[source.name, found.path]
-        facts: dict[str, Any] = {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
+        facts = _facts(found)
         try:
             digest = await _digest(parts, origin, found, row)
         except ParseError as error:
@@ -349,6 +349,11 @@ async def _noted(parts: Parts, wanted: Sequence[Source], ways: _Ways) -> tuple[d
         return rules, await release.newest(session)
 
 
+def _facts(found: Found) -> dict[str, Any]:
+    """What is kept of a file as it was listed."""
+    return {"size": found.size, "modified": found.modified, "mark": found.mark, "link": found.link}
+
+
 async def _named(
     parts: Parts,
     files: Sequence[renames.File],
@@ -371,8 +376,7 @@ async def _named(
     work = []
     for source, origin, found in files:
         if (row := renamed.get((source.name, found.path))) is not None:
-            facts = {"path": found.path, "size": found.size, "modified": found.modified, "mark": found.mark}
-            facts["link"] = found.link
+            facts = {"path": found.path} | _facts(found)
             work.append(_Work(row, source, origin, row.sha256, facts, found, was[source.name, found.path]))
     return rows, work
 
