@@ -382,11 +382,10 @@ class LiteLLMEmbedder:
             # OpenAI's client tries again by itself, and LiteLLM lets nobody tell it not to.
             async with asyncio.timeout(QUESTION_S):
                 return await self._vectors(texts)
-        except ModelError:
+        except (ModelError, TimeoutError) as error:
             self._rests_until = time.monotonic() + REST_S
-            raise
-        except TimeoutError as error:
-            self._rests_until = time.monotonic() + REST_S
+            if isinstance(error, ModelError):
+                raise
             raise ModelError(
                 "The embedding model did not answer.", "Check index.embedder.", outcome="timeout"
             ) from error
