@@ -252,6 +252,7 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         work = [
             jobs.Job("cut answers", 20, lambda: jobs.mark_cut_answers(db, us)),
             jobs.Job("left work", 20, lambda: jobs.free_left_work(db, us)),
+            jobs.Job("ended leases", 3600, lambda: jobs.forget_ended(db)),
             jobs.Job("old traces", 3600, lambda: outbox.forget_old(db, kept.trace_days)),
             jobs.Job("deleted threads", 60, lambda: threads.erase_deleted(db)),
             jobs.Job("step times", latency.EVERY_S, lambda: latency.measure(db)),
@@ -638,7 +639,8 @@ async def rights(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
 async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     """Give a person these groups, unless `dry_run`, and say which documents they gain and lose by it.
 
-    Raises `NotFoundError` for an unknown address.
+    `unknown` are those of the groups that stand in no rule and in no policy. Raises `NotFoundError` for an unknown
+    address.
     """
     from assistant.index import access
     from assistant.memory import people
@@ -651,9 +653,12 @@ async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, d
         after = before.model_copy(update={"groups": frozenset({EVERYONE, *wanted})})
         async with db.read() as session:
             change = await access.preview_groups(session, before, after)
+            known = await access.groups_named(session, settings.sources)
         if not dry_run:
             await people.set_groups(db, email, groups)
-    return {"groups": wanted, "change": change.model_dump(mode="json")}
+    known |= {ADMINS, *(g for p in settings.policies for g in (*p.groups, *p.except_groups))}
+    unknown = [g for g in wanted if g not in known]
+    return {"groups": wanted, "unknown": unknown, "change": change.model_dump(mode="json")}
 
 
 async def evaluate_retrieval(

@@ -120,17 +120,21 @@ def serve(
 def ask(
     question: str,
     as_: As = "",
-    thread: Annotated[str, typer.Option(help="Go on with this thread.")] = "",
+    thread: Annotated[str, typer.Option(help="Go on with this thread of the same person.")] = "",
     config: Config = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Ask one question; the answer comes with its citations and its receipt."""
+    from assistant.memory import threads
+
     settings = load(config, data)
 
     async def job() -> Answer:
         async with bootstrap.parts(settings) as parts:
             asker = await parts.asker(as_)
+            if thread:
+                await threads.of(parts.db, asker, thread)
             return await parts.answer(asker, question, thread or None)
 
     answer = _run(job())
@@ -595,6 +599,8 @@ def users_groups(
     """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
     told = _run(bootstrap.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
     out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
+    for group in told["unknown"]:
+        err.print(f"No rule and no policy names the group {group}: is it spelled as in assistant.toml?", markup=False)
     _print_change(told["change"])
 
 

@@ -17,7 +17,7 @@ from assistant.index.embed import embedder_from
 from assistant.index.explain import explain
 from assistant.memory import people
 from assistant.ops import gate
-from assistant.settings import AccessEntry, IndexSettings, Settings, Source
+from assistant.settings import AccessEntry, IndexSettings, Policy, Settings, Source
 from tests.index.conftest import HashEmbedder, InThisProcess, put
 
 
@@ -162,3 +162,18 @@ async def test_a_release_made_before_there_was_a_table_of_words_is_searched_with
     found = bootstrap._embedder_of(now_, embedder_from(now_))(row)
     assert found is not None
     assert (found.word_codes, found.fingerprint) == ("model", made.fingerprint)
+
+
+async def test_a_group_that_no_rule_and_no_policy_names_is_told(installed: Settings) -> None:
+    entry = AccessEntry(match="**", groups=["sales"])
+    two = installed.sources[1].model_copy(update={"access": [entry]})
+    policy = Policy(topics=["salary"], except_groups=["hr"])
+    settings = installed.model_copy(update={"sources": [installed.sources[0], two], "policies": [policy]})
+    async with bootstrap.database(settings) as db:
+        await people.add(db, "ada@example.test")
+    told = await bootstrap.set_groups(settings, "ada@example.test", ["sales", "hr", ADMINS, "slaes"], dry_run=False)
+    assert told["unknown"] == ["slaes"]
+    async with bootstrap.database(settings) as db:
+        person = await people.by_email(db, "ada@example.test")
+        assert person is not None
+        assert "slaes" in person.groups, "it is said, and not refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -32,3 +33,18 @@ def test_a_server_whose_port_is_taken_says_so_in_one_line(tmp_path: Path) -> Non
     assert served.returncode == 2
     said = f"Another program listens on 127.0.0.1:{port}. Name another --port, or end it."
     assert served.stderr.strip() == said
+
+
+def test_a_talk_goes_on_by_its_number_and_an_unknown_one_is_not_begun(tmp_path: Path) -> None:
+    folder, data = tmp_path / "documents", tmp_path / "data"
+    folder.mkdir()
+    (folder / "leave.md").write_text("# Leave\n\nStaff get thirty days of leave a year.\n")
+    assert _assistant(data, "index", "sync", str(folder)).returncode == 0
+    assert _assistant(data, "users", "add", ADDRESS, "--password", "correct horse battery").returncode == 0
+    ask = ("ask", "How many days of leave do staff get?", "--as", ADDRESS, "--json")
+    refused = _assistant(data, *ask, "--thread", "no-such-talk")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no such conversation" in refused.stderr
+    first = json.loads(_assistant(data, *ask).stdout)["thread"]
+    assert first != "no-such-talk"
+    assert json.loads(_assistant(data, *ask, "--thread", first).stdout)["thread"] == first

@@ -124,8 +124,14 @@ async def reconcile(session: AsyncSession, sources: Iterable[Source]) -> dict[st
 
 async def realign(session: AsyncSession, sources: Iterable[Source]) -> int:
     """Give every known document of these sources the rule its path falls under now. Returns how many changed."""
+    wanted = list(sources)
+    return await align(session, wanted, await reconcile(session, wanted))
+
+
+async def align(session: AsyncSession, sources: Iterable[Source], rules: Mapping[str, int]) -> int:
+    """`realign` where the rules are as the settings say already: `rules` are their ids by key."""
     by_name = {s.name: s for s in sources}
-    ids = await reconcile(session, by_name.values())
+    ids = dict(rules)
     narrowed: set[str] = set()
     moved: defaultdict[int, list[int]] = defaultdict(list)
     for document, source_name, path, rule, said in await _documents(session, by_name):
@@ -162,6 +168,12 @@ async def in_force(session: AsyncSession) -> list[tuple[AccessRule, int]]:
         .order_by(col(AccessRule.key))
     )
     return [(rule, int(n)) for rule, n in (await session.exec(statement)).all()]
+
+
+async def groups_named(session: AsyncSession, sources: Iterable[Source]) -> set[str]:
+    """The groups that stand in a rule, be it one of the settings that no run has seen yet."""
+    named = {g for groups in (await session.exec(select(AccessRule.groups))).all() for g in groups}
+    return named.union(*(s.groups for s in sources), *(e.groups for s in sources for e in s.access))
 
 
 async def preview_groups(session: AsyncSession, before: Asker, after: Asker) -> Change:

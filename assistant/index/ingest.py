@@ -342,8 +342,8 @@ async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat)
 async def _noted(parts: Parts, wanted: Sequence[Source], ways: _Ways) -> tuple[dict[str, int], ReleaseRow | None]:
     """Note the sources. Returns the ids of their rules, and the newest release."""
     async with parts.db.write() as session:
-        await access.realign(session, wanted)
         rules = await access.reconcile(session, wanted)
+        await access.align(session, wanted, rules)
         for source in wanted:
             await remember(session, source, parts.home, ways.configured)
         return rules, await release.newest(session)

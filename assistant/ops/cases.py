@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from filelock import AsyncFileLock
 from pydantic import ValidationError
 from sqlalchemy import func
 from sqlmodel import col, select
@@ -131,13 +132,15 @@ async def gaps(db: Database) -> dict[str, int]:
 
 async def rewrite_file(db: Database, file: Path) -> None:
     """Write the case file from the database, whole or not at all."""
-    async with db.read() as session:
-        rows = (await session.exec(select(CaseRow).order_by(col(CaseRow.created_at), col(CaseRow.id)))).all()
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps(row.body, ensure_ascii=False) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
+    # Whoever writes last has read last: of two who make a case at once neither leaves out the other's.
+    async with AsyncFileLock(file.with_suffix(".lock")):
+        async with db.read() as session:
+            rows = (await session.exec(select(CaseRow).order_by(col(CaseRow.created_at), col(CaseRow.id)))).all()
+        fresh = file.with_suffix(".new")
+        with fresh.open("w", encoding="utf-8") as out:
+            for row in rows:
+                out.write(json.dumps(row.body, ensure_ascii=False) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)

@@ -25,6 +25,8 @@ from assistant.memory import threads, work
 log = logging.getLogger(__name__)
 LEASE_S = 30.0
 BEAT_S = 8.0
+# Clocks of machines that share a database may differ by less.
+KEPT = timedelta(hours=1)
 RUNNER = "jobs"
 _PROCESS = "process:"
 
@@ -56,6 +58,13 @@ async def give_back(db: Database, owner: str) -> None:
     """End the leases of a process that stops, so that another need not wait for them."""
     async with db.write() as session:
         await session.exec(delete(LeaseRow).where(col(LeaseRow.owner) == owner))
+
+
+async def forget_ended(db: Database) -> int:
+    """Forget the leases that processes which were killed left behind, long after they ran out. Returns how many."""
+    async with db.write() as session:
+        ended = await session.exec(delete(LeaseRow).where(col(LeaseRow.until) < now() - KEPT))
+        return int(ended.rowcount)
 
 
 async def mark_cut_answers(db: Database, us: str) -> int:

@@ -6,12 +6,14 @@ import os
 import resource
 import shutil
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.tables import DocumentRow, RunRow, UsageRow
 from assistant.domain import Attempt
@@ -467,3 +469,21 @@ async def test_what_of_a_file_was_not_read_is_noted_with_the_document(index: Ind
         (document,) = (await session.exec(select(DocumentRow))).all()
     assert document.state == "indexed"
     assert document.reason == "1 of 2 files in it are not read (b.exe: files of the kind .exe are not read)"
+
+
+async def test_a_run_itself_gives_documents_the_rules_of_the_settings(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.sync(FILES)
+    index.restrict(trips=["sales"])
+    reconciled, reconcile = [], access.reconcile
+
+    async def counted(session: AsyncSession, sources: Sequence[Source]) -> dict[str, int]:
+        reconciled.append(sources)
+        return await reconcile(session, sources)
+
+    monkeypatch.setattr(access, "reconcile", counted)
+    await index.sync()
+    assert len(reconciled) == 1
+    assert await index.found("trains second class") == ["holiday.md"]
+    assert "trips/travel.md" in await index.found("trains second class", asker("sales"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assistant.index import rerank
-from assistant.index.embed import MiniLM
+from assistant.index.embed import BATCH, MiniLM
 
 WORDS = st.lists(st.sampled_from("laptop holiday invoice sensor password the of".split()), min_size=1, max_size=12)
 
@@ -63,3 +65,15 @@ async def test_the_passage_that_answers_scores_above_one_that_shares_its_words(m
 async def test_reading_gives_the_vectors_that_embedding_gives(minilm: MiniLM) -> None:
     texts = ["A short one.", "A longer text about laptops and their chargers. " * 30]
     assert np.allclose([v for v, _ in await minilm.read(texts)], await minilm.embed(texts), atol=1e-6)
+
+
+async def test_codes_made_beside_the_next_pass_are_those_made_after_it(minilm: MiniLM) -> None:
+    """Several lots at once, each of more than one batch: every passage keeps its own vector and codes, bit for bit."""
+    texts = [
+        f"Rule {n}: " + " ".join(f"word{n * 7 + k} of laptops" for k in range(n % 40)) for n in range(3 * BATCH + 5)
+    ]
+    lots = [texts, texts[::-1], texts[:1], []]
+    read = await asyncio.gather(*(minilm.read(lot) for lot in lots))
+    for lot, told in zip(lots, read, strict=True):
+        passed = {i: (v.tolist(), rerank.encode(e.tokens, s)) for i, e, v, s in minilm._passed(lot)}
+        assert told == [passed[i] for i in range(len(lot))]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import AccessRule, DocumentRow
@@ -98,3 +102,29 @@ def test_a_broken_case_file_is_refused_with_its_line(tmp_path: Path, line: str) 
     file.write_text('{"id": "ok", "turns": ["q"]}\n' + line + "\n")
     with pytest.raises(InputError, match=r"cases\.jsonl:2"):
         cases.read(file)
+
+
+async def test_of_two_cases_made_at_once_the_file_holds_both(
+    db: Database, ada: Asker, leave: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await answered(db, ada, "How many days?"), await answered(db, ada, "How many weeks?")
+    file, read = tmp_path / "cases.jsonl", db.read
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def slow_once() -> AsyncIterator[AsyncSession]:
+        async with read() as session:
+            yield session
+        if not has_read.is_set():
+            has_read.set()
+            await go_on.wait()
+
+    monkeypatch.setattr(db, "read", slow_once)
+    first = asyncio.create_task(cases.make_case(db, file, ada, one.id, doc=leave, facts=["ten"]))
+    await has_read.wait()
+    second = asyncio.create_task(cases.make_case(db, file, ada, two.id, doc=leave, facts=["two"]))
+    # As long as the second would take, did it not wait for the first.
+    await asyncio.wait([second], timeout=0.5)
+    go_on.set()
+    made = await asyncio.gather(first, second)
+    assert {c.id for c in cases.read(file)} == {c.id for c in made}

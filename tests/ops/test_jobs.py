@@ -172,3 +172,16 @@ async def test_a_killed_neighbours_lease_and_work_are_taken_up_at_once(db: Datab
     async with db.read() as session:
         found = dict((await session.exec(select(WorkRow.owner, WorkRow.state))).all())
     assert found == {"": "waiting", other: "running"}
+
+
+async def test_leases_of_killed_processes_are_forgotten_and_those_in_force_stay(db: Database) -> None:
+    for owner in ("elsewhere:1", "elsewhere:2", "elsewhere:3"):
+        assert await jobs.take(db, f"process:{owner}", owner)
+    await expire(db, "process:elsewhere:2")
+    async with db.write() as session:
+        long_ago = update(LeaseRow).where(LeaseRow.name == "process:elsewhere:1")
+        await session.exec(long_ago.values(until=now() - timedelta(days=1)))
+    assert await jobs.forget_ended(db) == 1
+    async with db.read() as session:
+        left = set((await session.exec(select(LeaseRow.owner))).all())
+    assert left == {"elsewhere:2", "elsewhere:3"}
