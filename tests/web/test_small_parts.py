@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
+from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
 from assistant.texts import section
+from assistant.web.admin.render import by
 from assistant.web.citations import linked
-from assistant.web.in_words import Usual, day, duration, figure, money, rows
+from assistant.web.in_words import Usual, day, duration, figure, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.templating import code
 from assistant.web.today import nearest_today, text_today
 
 
@@ -126,6 +128,33 @@ def test_figures_are_written_as_the_language_writes_them() -> None:
     assert duration("de", 1400) == "1,4 s"
     assert money("en", 1_100_000) == "$0.0011"
     assert day("de", datetime(2026, 5, 12, tzinfo=UTC)) == "12. Mai 2026"
+
+
+@pytest.mark.parametrize(
+    ("stands", "said"),
+    [
+        (Place(page=2, headings=("Carrying days over",)), "Seite 2 · Carrying days over"),
+        (Place(page=12), "Seite 12"),
+        (Place(sheet="Preise 2026", headings=("Preise",)), "Blatt Preise 2026 · Preise"),
+        (Place(page=1, sheet="Q3"), "Seite 1 · Blatt Q3"),
+        (Place(headings=("page three", "sheet 4")), "page three · sheet 4"),
+        (Place(), ""),
+    ],
+)
+def test_a_place_is_said_in_the_readers_language_and_headings_stay_as_they_are(stands: Place, said: str) -> None:
+    assert place("de", stands.label()) == said
+    assert place("en", stands.label()) == stands.label()
+
+
+def test_what_runs_by_itself_is_named_in_words_and_people_by_their_address() -> None:
+    assert by("de", "schedule") == "Zeitplan"
+    assert by("en", "indexing run") == "an indexing run"
+    assert by("de", "ada@demo.example") == "ada@demo.example"
+
+
+def test_a_command_in_a_sentence_looks_like_one_and_nothing_else_becomes_markup() -> None:
+    assert code("See `assistant doctor`.") == "See <code>assistant doctor</code>."
+    assert code("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; &lt;i&gt;"
 
 
 @pytest.mark.parametrize("name", ["web", "admin"])
