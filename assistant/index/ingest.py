@@ -979,11 +979,19 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         after = await _documents(session)
         await attempt.rollback()
         waiting = await release.held(session)
-        if waiting is None or waiting.note != report.held:
-            tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
-        await release.forget_held(session)
-        made.state, made.note = "held", report.held
-        session.add(made)
+        if waiting is not None and _same(waiting, made) and waiting.note == report.held:
+            # What an admin was told of, and may be looking at, goes on waiting under its number.
+            await session.exec(delete(ReleaseChange).where(col(ReleaseChange.release_id) == waiting.id))
+            made.state, report.release = "dropped", waiting.id
+            session.add(made)
+            made = waiting
+        else:
+            if waiting is None or waiting.note != report.held:
+                tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
+            await release.forget_held(session)
+            made.state, made.note = "held", report.held
+            session.add(made)
+            session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
         for i, values in after.items():
             # A new document's number is known to its passages, though nobody reads them yet.
             was = before.get(i, {})
@@ -992,7 +1000,13 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
             if body := {k: v for k, v in values.items() if k not in apart and v != was.get(k)}:
                 session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
         _note_calls(session, parts.calls)
-        session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
+
+
+def _same(one: ReleaseRow, other: ReleaseRow) -> bool:
+    """Whether two releases hold the same passages, made in the same way."""
+    return all(
+        getattr(one, name) == getattr(other, name) for name in ("content_hash", "embedder", "splitter", "parser")
+    )
 
 
 async def _documents(session: AsyncSession) -> dict[int, dict[str, Any]]:
