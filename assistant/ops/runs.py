@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 # A run whose process has said nothing for so long is not waited for.
 SILENT = timedelta(seconds=60)
 DUE_S = 5.0
+SAID_BYTES, SAID_CHARS = 100_000, 400
 _children: set[asyncio.Task[None]] = set()
 
 
@@ -42,6 +44,8 @@ async def start(
     bar where this process was started.
     """
     command = [sys.executable, "-m", "assistant", "index", "sync", "--json", f"--started-by={started_by}"]
+    # A file, not a pipe: the run outlives this process, and must not stop for want of a reader.
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the run is over
     process = await asyncio.create_subprocess_exec(
         *command,
         *(f"--only={name}" for name in only),
@@ -51,18 +55,28 @@ async def start(
         str(settings.data),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=None if on_terminal else asyncio.subprocess.DEVNULL,
+        stderr=None if on_terminal else said,
         env={**os.environ, "ASSISTANT_DATA": str(settings.data)},
         start_new_session=True,
     )
 
     async def reap() -> None:
-        if code := await process.wait():
-            log.warning("an indexing run ended with exit code %d", code)
+        with said:
+            if code := await process.wait():
+                said.seek(0)
+                log.warning("an indexing run ended with exit code %d%s", code, _why(said.read(SAID_BYTES)))
 
     task = asyncio.create_task(reap())
     _children.add(task)
     task.add_done_callback(_children.discard)
+
+
+def _why(said: bytes) -> str:
+    """What a run said at its end, for the log: a sentence of ours whole, of any other error its kind alone."""
+    text = said.decode("utf-8", "replace").strip()
+    if "Traceback" in text:
+        return f": {text.splitlines()[-1].partition(':')[0]}"
+    return f": {' '.join(text.split())[-SAID_CHARS:]}" if text else ""
 
 
 def search_contradictions(settings: Settings) -> None:

@@ -69,3 +69,21 @@ async def test_what_was_pushed_is_indexed_by_itself_and_other_sources_wait_for_t
     assert rows["share"].last_run is None
     assert rows["share"].next_run == schedule.following("0 5 * * *", now())
     await own.close()
+
+
+async def test_why_a_run_could_not_begin_stands_in_the_log(
+    installed: settings.Settings, own: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await runs.start(installed, "somebody", only=["nowhere"])
+    while runs.is_starting():
+        await asyncio.sleep(0.1)
+    assert "exit code 2: " in caplog.text
+    assert "nowhere" in caplog.text
+    await own.close()
+
+
+def test_of_an_error_that_is_not_ours_the_log_has_the_kind_alone() -> None:
+    said = b'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: the text of a document'
+    assert runs._why(said) == ": ValueError"
+    assert runs._why(b"There is no room.\nFree some.\n") == ": There is no room. Free some."
+    assert runs._why(b"") == ""
