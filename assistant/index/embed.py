@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,13 +41,15 @@ OnCall = Callable[[Attempt], None]
 def embedder_from(settings: Settings, on_call: OnCall | None = None, *, hurried: bool = False) -> rerank.Reader:
     """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one.
 
-    `hurried` is for whoever answers people: see `LiteLLMEmbedder`.
+    `hurried` is for whoever answers people: see `LiteLLMEmbedder`. Texts as short as questions are not read faster by
+    two threads, and cost half as much again; many people ask at once.
     """
+    model = partial(MiniLM, settings.models_dir, threads=1 if hurried else 0)
     if settings.index.embedder == "minilm":
-        return MiniLM(settings.models_dir)
+        return model()
     key = settings.environment(settings.index.embedder_api_key_env)
-    kind = WordTable if settings.index.word_codes == "table" else MiniLM
-    return LiteLLMEmbedder(settings.index, key, kind(settings.models_dir), on_call, hurried=hurried)
+    words = WordTable(settings.models_dir) if settings.index.word_codes == "table" else model()
+    return LiteLLMEmbedder(settings.index, key, words, on_call, hurried=hurried)
 
 
 class MiniLM:

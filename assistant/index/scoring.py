@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
@@ -82,13 +82,14 @@ async def stages(
         ms[name] = round((time.monotonic() - clock) * 1000, 2)
         clock = time.monotonic()
 
-    depth = VectorStoreQuery(similarity_top_k=recipe.depth)
     # The question before names what is asked about: both are one question. The answer before only leans on the order.
     question, *said = " ".join(t for t, _ in reversed(texts[:2])), *(t for t, _ in texts[2:])
     reading = asyncio.gather(*(reader.asked(t) for t in (question, *said)))
 
-    async def search(query: VectorStoreQuery) -> dict[str, float]:
-        found = await store.aquery(query)
+    async def search(text: str) -> dict[str, float]:
+        found = await store.aquery(
+            VectorStoreQuery(query_str=text, mode=VectorStoreQueryMode.TEXT_SEARCH, similarity_top_k=recipe.depth)
+        )
         return dict(zip(found.ids or (), found.similarities or (), strict=True))
 
     async def near() -> list[dict[str, float]]:
@@ -99,11 +100,11 @@ async def stages(
             await reading
         vectors = await _vectors(reader, [t for t, _ in texts])
         lap("embed")
-        flat = iter(await asyncio.gather(*(search(replace(depth, query_embedding=v)) for vs in vectors for v in vs)))
+        flat = iter(await store.near([v for vs in vectors for v in vs], recipe.depth))
         return [of_pieces([next(flat) for _ in vs]) if vs else {} for vs in vectors]
 
     by_text, by_vector, words = await asyncio.gather(
-        asyncio.gather(*(search(replace(depth, query_str=t, mode=VectorStoreQueryMode.TEXT_SEARCH)) for t, _ in texts)),
+        asyncio.gather(*(search(t) for t, _ in texts)),
         near(),
         reading,
     )

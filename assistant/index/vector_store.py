@@ -59,10 +59,12 @@ class PassageVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         if query.mode is VectorStoreQueryMode.TEXT_SEARCH:
             found = await self._table.by_text(query.query_str or "", self.rules, query.similarity_top_k, self.documents)
         else:
-            found = await self._table.by_vector(
-                query.query_embedding or [], self.rules, query.similarity_top_k, self.documents
-            )
+            (found,) = await self.near([query.query_embedding or []], query.similarity_top_k)
         return VectorStoreQueryResult(ids=list(found), similarities=list(found.values()))
+
+    async def near(self, vectors: Sequence[Sequence[float]], limit: int) -> list[dict[str, float]]:
+        """What `aquery` gives for each of these embeddings, scores by id, in one look."""
+        return await self._table.by_vectors(vectors, self.rules, limit, self.documents)
 
     async def codes(self, ids: Sequence[str]) -> dict[str, bytes]:
         """What `rerank.scores` reads of these passages."""

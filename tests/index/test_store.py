@@ -125,7 +125,7 @@ def test_any_text_is_an_id_and_a_query_without_an_error(
 def test_only_the_rules_named_are_searched(loop: asyncio.AbstractEventLoop, hostile: Table, rules: list[int]) -> None:
     async def ask() -> tuple[int, int]:
         vector = (await embedder.embed(["passage"]))[0]
-        return len(await hostile.by_text("passage", rules, 50)), len(await hostile.by_vector(vector, rules, 50))
+        return len(await hostile.by_text("passage", rules, 50)), len((await hostile.by_vectors([vector], rules, 50))[0])
 
     expected = len(HOSTILE) if 1 in rules else 0
     assert loop.run_until_complete(ask()) == (expected, expected)
@@ -135,7 +135,8 @@ async def test_without_rules_there_is_nothing(tmp_path: Path) -> None:
     table = await filled(tmp_path, await rows("apples and pears"))
     vector = (await embedder.embed(["apples"]))[0]
     assert await table.by_text("apples", [], 5) == {}
-    assert await table.by_vector(vector, [], 5) == {}
+    assert await table.by_vectors([vector, vector], [], 5) == [{}, {}]
+    assert await table.by_vectors([], [1], 5) == []
     for blank in ("", "  ", "\n", "?!", "the of and", '"'):
         assert await table.by_text(blank, [1], 5) == {}
 
@@ -149,20 +150,34 @@ async def test_rights_come_before_scoring_so_that_the_list_is_full(tmp_path: Pat
     vector = (await embedder.embed(["apples"]))[0]
     expected = {r["id"] for r in seen}
     assert set(await table.by_text("apples", [2], 10)) == expected
-    assert set(await table.by_vector(vector, [2], 10)) == expected
+    for asked in ([vector], [vector, vector[::-1]]):
+        assert [set(found) for found in await table.by_vectors(asked, [2], 10)] == [expected] * len(asked)
     assert len(await table.by_text("apples", [1, 2], 10)) == 10
 
 
 async def test_scores_are_bm25_and_cosine_best_first(tmp_path: Path) -> None:
     table = await filled(tmp_path, await rows("red apples", "red pears", "green plums"))
     vector = (await embedder.embed(["red apples"]))[0]
-    near = await table.by_vector(vector, [1], 3)
+    (near,) = await table.by_vectors([vector], [1], 3)
     assert next(iter(near)) == "p0"
     assert near["p0"] == pytest.approx(1.0, abs=1e-5)
     assert list(near.values()) == sorted(near.values(), reverse=True)
     found = await table.by_text("red apple", [1], 3)
     assert list(found) == ["p0", "p1"]
     assert found["p0"] > found["p1"] > 0
+
+
+async def test_vectors_asked_together_find_what_each_finds_alone(tmp_path: Path) -> None:
+    table = await filled(tmp_path, await rows(*(f"text {n} of {n % 7} and {n % 11}" for n in range(300))))
+    vectors = await embedder.embed(["text 3", "of 5", "and 9", "text 3"])
+    for limit in (1, 20, 1000):
+        alone = [(await table.by_vectors([v], [1], limit))[0] for v in vectors]
+        together = await table.by_vectors(vectors, [1], limit)
+        assert [sorted(found.values()) for found in together] == [
+            pytest.approx(sorted(found.values())) for found in alone
+        ]
+        if limit == 1000:
+            assert [found.keys() for found in together] == [found.keys() for found in alone]
 
 
 async def test_a_document_leaves_whole_and_alone(tmp_path: Path) -> None:
