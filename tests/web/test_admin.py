@@ -239,6 +239,16 @@ async def test_what_an_admin_does_is_written_down(site: Site, root: httpx.AsyncC
     assert ("root@demo.example", "re-index") in rows
 
 
+async def test_the_pages_tell_the_time_of_the_browser_that_reads_them(root: httpx.AsyncClient) -> None:
+    assert " UTC" in (await root.get("/admin")).text
+    root.cookies.set("zone", "Asia%2FTokyo")
+    text = (await root.get("/admin")).text
+    assert "active since" in text
+    assert " UTC" not in text
+    root.cookies.set("zone", "no%20zone")
+    assert " UTC" in (await root.get("/admin")).text
+
+
 async def test_the_pages_speak_german_too(site: Site, root: httpx.AsyncClient) -> None:
     text = (await root.get("/admin", headers={"Accept-Language": "de-DE"})).text
     assert "Antworten kommen gerade aus Stand" in text

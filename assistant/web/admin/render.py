@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,18 @@ def _say(language: str, key: str, **values: object) -> str:
 
 
 def when(language: str, moment: datetime | None, *, clock: bool = False) -> str:
-    """Today by the clock (UTC), another day by its date, and with `clock` its time too."""
+    """Today by the clock, another day by its date, and with `clock` its time too.
+
+    The clock is that of the reader's browser, and UTC, said so, where that is not known.
+    """
     if moment is None:
         return ""
-    if moment.date() == now().date():
-        return say(language, "admin.today_at", clock=f"{moment:%H:%M}")
-    return f"{day(language, moment)}, {moment:%H:%M}" if clock else day(language, moment)
+    zone = present().zone
+    moment = moment.astimezone(zone or UTC)
+    hour = f"{moment:%H:%M}" if zone else f"{moment:%H:%M} UTC"
+    if moment.date() == now().astimezone(moment.tzinfo).date():
+        return say(language, "admin.today_at", clock=hour)
+    return f"{day(language, moment)}, {hour}" if clock else day(language, moment)
 
 
 def did(language: str, action: str) -> str:
