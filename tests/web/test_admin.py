@@ -219,6 +219,10 @@ async def test_an_admin_reads_complaints_and_no_other_talk(chat: Chat, root: htt
 async def test_a_declined_question_is_listed(chat: Chat, root: httpx.AsyncClient) -> None:
     await chat.ask("What is the pay of a quokka?")
     assert "What is the pay of a quokka?" in (await root.get("/admin/ratings")).text
+    await chat.ask("what is the  pay of a quokka")
+    text = (await root.get("/admin/ratings")).text
+    assert text.lower().count("of a quokka") == 1
+    assert "asked 2 times" in text
 
 
 async def test_the_cost_page_sums_the_ledger(chat: Chat, root: httpx.AsyncClient) -> None:
