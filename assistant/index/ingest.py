@@ -26,7 +26,6 @@ from assistant.database.engine import Database
 from assistant.database.tables import (
     AuditRow,
     DocumentRow,
-    OutboxRow,
     ReleaseChange,
     ReleaseReport,
     ReleaseRow,
@@ -45,6 +44,7 @@ from assistant.index.sources.opening import location, opened, remembered
 from assistant.index.sources.origin import Found, Origin, fingerprint
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
+from assistant.index.told import tell
 from assistant.index.workers import Workers
 from assistant.settings import IndexSettings, Source
 
@@ -270,13 +270,6 @@ class _Beat:
     async def _set(self, **values: Any) -> None:
         async with self._db.write() as session:
             await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
-
-
-def tell(session: AsyncSession, channels: Iterable[str], event: str, text: str) -> None:
-    """Note an alert for each channel, inside the caller's transaction. `text` holds no text of a document."""
-    for channel in channels:
-        body = {"event": event, "text": text, "at": now().isoformat(timespec="seconds")}
-        session.add(OutboxRow(kind="alert", subject=channel, payload=body))
 
 
 async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from assistant.database.engine import Database
 from assistant.database.tables import RunRow
 from assistant.domain import now
 from assistant.index import schedule
+from assistant.index.told import tell
+from assistant.ops.alerts import channels
 from assistant.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,8 +40,8 @@ async def start(
     on_terminal: bool = False,
     allow_removals: bool = False,
     retry_failed: bool = False,
-) -> None:
-    """Begin a run in a child process. Whether another one runs is decided by its lock, not here.
+) -> int:
+    """Begin a run in a child process, and return its id. Whether another one runs is decided by its lock, not here.
 
     `only` names the sources to index, all of them when it is empty. `on_terminal` lets the child draw its progress
     bar where this process was started.
@@ -62,13 +65,41 @@ async def start(
 
     async def reap() -> None:
         with said:
-            if code := await process.wait():
+            code = await process.wait()
+            if code:
                 said.seek(0)
                 log.warning("an indexing run ended with exit code %d%s", code, _why(said.read(SAID_BYTES)))
+            if code < 0:
+                await _note_killed(settings, started_by, process.pid, -code)
 
     task = asyncio.create_task(reap())
     _children.add(task)
     task.add_done_callback(_children.discard)
+    return process.pid
+
+
+async def _note_killed(settings: Settings, started_by: str, pid: int, signal: int) -> None:
+    """Note that a run was killed, perhaps before it had a row, and tell: itself it cannot, and the next may be far."""
+    db = Database(settings.database_url, settings.database.busy_s)
+    try:
+        async with db.write() as session:
+            host = socket.gethostname()
+            ours = (RunRow.state == "running", RunRow.host == host, RunRow.pid == pid)
+            row = (await session.exec(select(RunRow).where(*ours))).first() or RunRow(
+                started_by=started_by, host=host, pid=pid
+            )
+            row.state, row.finished_at = "abandoned", now()
+            session.add(row)
+            await session.flush()
+            tell(
+                session,
+                channels(settings),
+                "run failed",
+                f"Indexing run {row.id} was killed (signal {signal}), perhaps because memory ran out. "
+                "People are answered as before. Start it again: it goes on where this one stopped.",
+            )
+    finally:
+        await db.close()
 
 
 def _why(said: bytes) -> str:
