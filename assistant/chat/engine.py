@@ -185,7 +185,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
             record.nearest = found.nearest[:NEAREST]
-            declined = remarks.declined(record.nearest, context.only_in, self._language)
+            company = self._s.settings.company
+            declined = remarks.declined(record.nearest, context.only_in, self._language, company)
             yield turn.say(remarks.before(record.remarks) + declined)
             return
         if question_back := await self._clarify(search, found, context.window, record):
