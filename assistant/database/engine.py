@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
@@ -68,7 +68,6 @@ def _busy() -> BusyError:
 # How SQLite and Postgres word it that there is no room; SQLite calls it "disk I/O error" where it opens its files.
 _FULL = ("disk is full", "no space left")
 _LITTLE = 1_000_000
-_READERS = 2
 
 
 def _full() -> FullError:
@@ -102,21 +101,23 @@ def _prepare(engine: Engine, begin: str) -> None:
 _QUIET: dict[str, Any] = {"hide_parameters": True}
 
 
-class _Threads:
-    """SQLite on threads of its own, for work that runs there at once."""
+class _AtOnce:
+    """SQLite for work that runs at once: `here` on the thread that asks and never waits, the others on their own."""
 
     def __init__(self, url: URL, busy_s: float) -> None:
-        options: dict[str, Any] = {"max_overflow": 0, "connect_args": {"timeout": busy_s}, **_QUIET}
-        self.reader = create_engine(url, pool_size=_READERS, **options)
-        self.writer = create_engine(url, pool_size=1, **options)
-        _prepare(self.reader, "BEGIN")
-        _prepare(self.writer, "BEGIN IMMEDIATE")
-        self.reading = ThreadPoolExecutor(_READERS, "reading")
-        self.writing = ThreadPoolExecutor(1, "writing")
+        def engine(wait_s: float, begin: str) -> Engine:
+            made = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": wait_s}, **_QUIET)
+            _prepare(made, begin)
+            return made
+
+        self.here = engine(0, "BEGIN")
+        self.reader, self.reading = engine(busy_s, "BEGIN"), ThreadPoolExecutor(1, "reading")
+        self.writer, self.writing = engine(busy_s, "BEGIN IMMEDIATE"), ThreadPoolExecutor(1, "writing")
 
     def close(self) -> None:
-        for threads, engine in ((self.reading, self.reader), (self.writing, self.writer)):
-            threads.shutdown()
+        self.reading.shutdown()
+        self.writing.shutdown()
+        for engine in (self.here, self.reader, self.writer):
             engine.dispose()
 
 
@@ -132,7 +133,7 @@ class Database:
         self.url = url
         address = make_url(url)
         self.is_sqlite = address.get_backend_name() == "sqlite"
-        self._threads: _Threads | None = None
+        self._at_once: _AtOnce | None = None
         if self.is_sqlite:
             if (name := address.database) and name != ":memory:":
                 try:
@@ -141,7 +142,7 @@ class Database:
                     raise SettingsError(
                         f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
                     ) from error
-                self._threads = _Threads(address.set(drivername="sqlite"), busy_s)
+                self._at_once = _AtOnce(address.set(drivername="sqlite"), busy_s)
             options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}, **_QUIET}
             self._reader = create_async_engine(url, pool_size=4, max_overflow=0, **options)
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
@@ -161,22 +162,31 @@ class Database:
                 yield session
 
     async def reading(self, work: Work[T]) -> T:
-        """`work` with a session for reading, at once: see `at_once`."""
-        if self._threads is None:
+        """`work` with a session for reading, at once: see `at_once`.
+
+        It looks up a few rows by their keys and may be done twice: on SQLite it is done here, where that takes less
+        time than to wake a thread, and once more on a thread where another process keeps it from reading.
+        """
+        if self._at_once is None:
             async with self.read() as session:
                 return await work(session)
-        run = partial(at_once.run, self._threads.reader, work, commit=False)
         with self._in_words():
-            return await asyncio.get_running_loop().run_in_executor(self._threads.reading, run)
+            try:
+                return at_once.run(self._at_once.here, work, commit=False)
+            except OperationalError as error:
+                if "database is locked" not in str(error.orig):
+                    raise
+            run = partial(at_once.run, self._at_once.reader, work, commit=False)
+            return await asyncio.get_running_loop().run_in_executor(self._at_once.reading, run)
 
     async def writing(self, work: Work[T]) -> T:
         """`work` in a transaction of `write`, at once: see `at_once`."""
-        if self._threads is None:
+        if self._at_once is None:
             async with self.write() as session:
                 return await work(session)
-        run = partial(at_once.run, self._threads.writer, work, commit=True)
+        run = partial(at_once.run, self._at_once.writer, work, commit=True)
         with self._in_words():
-            return await asyncio.get_running_loop().run_in_executor(self._threads.writing, run)
+            return await asyncio.get_running_loop().run_in_executor(self._at_once.writing, run)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -259,8 +269,8 @@ class Database:
             return False
 
     async def close(self) -> None:
-        if self._threads is not None:
-            await asyncio.to_thread(self._threads.close)
+        if self._at_once is not None:
+            await asyncio.to_thread(self._at_once.close)
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()

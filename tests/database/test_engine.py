@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database import engine as engine_module
 from assistant.database.engine import Database, insert_new
@@ -233,6 +234,33 @@ async def test_while_another_holds_the_lock_the_loop_runs_on_readers_read_and_th
         assert await rows(db) == 1
         # 50 ms is the promise; a busy test machine may take one slice away.
         assert sorted(gaps)[-2] < 0.05
+
+
+async def test_a_look_up_that_another_process_keeps_from_reading_waits_without_holding_up_the_loop(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.db"
+    async with opened(f"sqlite+aiosqlite:///{file}") as db:
+        await db.migrate()
+
+    async def people(session: AsyncSession) -> int:
+        return len((await session.exec(select(Person.id))).all())
+
+    # Whoever mends or copies a database may take it for itself; nobody can read it then.
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    async with opened(f"sqlite+aiosqlite:///{file}", busy_s=0.2) as db:
+        with pytest.raises(BusyError, match="in use"):
+            await db.reading(people)
+    async with opened(f"sqlite+aiosqlite:///{file}") as db:
+        reading, ticks = asyncio.create_task(db.reading(people)), 0
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            ticks += not reading.done()
+        assert ticks == 20
+        holder.close()
+        assert await reading == 0
 
 
 async def test_writers_that_queue_behind_a_held_lock_all_end_with_the_word_busy(tmp_path: Path) -> None:
