@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -848,6 +849,8 @@ def _table(rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
+    if isinstance(value, datetime):
+        return Text(value.isoformat(timespec="seconds"))
     return Text(f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value))
 
 

@@ -12,6 +12,10 @@
   let me = null;
   let opened = null; // {answer, n, chip}
 
+  // The pages that the server writes tell times by the clock of whoever reads them.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+
   const el = (name, attributes = {}, ...children) => {
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
@@ -377,6 +381,14 @@
     schedule();
   });
 
+  // Chainlit leaves room under the newest turn, and then offers to scroll into it though nothing stands there.
+  const offerBelow = () => {
+    const offer = document.querySelector(".absolute.bottom-4.left-0.right-0:has(> button)");
+    const last = offer && [...steps()].at(-1)?.closest(".step, .ai-message, [data-step-type]");
+    if (last) offer.classList.toggle("nothing-below", last.getBoundingClientRect().bottom <= offer.getBoundingClientRect().bottom + 16);
+  };
+  document.addEventListener("scroll", offerBelow, { capture: true, passive: true });
+
   let planned = 0;
   const schedule = () => {
     planned ||= requestAnimationFrame(() => {
@@ -390,6 +402,7 @@
         }
         draw(step);
       }
+      offerBelow();
       if (opened && !document.getElementById(`step-${opened.answer}`)) close();
     });
   };

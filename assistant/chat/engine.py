@@ -185,7 +185,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
             record.nearest = found.nearest[:NEAREST]
-            declined = remarks.declined(record.nearest, context.only_in, self._language)
+            company = self._s.settings.company
+            declined = remarks.declined(record.nearest, context.only_in, self._language, company)
             yield turn.say(remarks.before(record.remarks) + declined)
             return
         if question_back := await self._clarify(search, found, context.window, record):
@@ -472,9 +473,11 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
     async def _store(self, answer: Answer, record: Record) -> None:
         await threads.close_turn(self._s.db, self._asker, answer, record.attempts)
 
-    async def summarise(self) -> None:
-        """After the turn: bring the summary of a long thread up to date, where there is a model to write it."""
+    async def afterwards(self) -> None:
+        """While the person reads: what the next question would wait for, and the summary of a long thread."""
         if self.answer is not None:
+            if self.answer.text and not self._s.models.has(self._s.prompts["rewrite"].tier):
+                await asyncio.wait([self._s.knowledge.read_ahead(rewrite.leaning(self.answer.text))])
             await summary.keep_up(
                 self._s.db,
                 self._asker,

@@ -25,15 +25,19 @@ def behind(sentences: Iterable[str]) -> str:
     return "".join(f"\n\n*{sentence}*" for sentence in sentences)
 
 
-def declined(nearest: Sequence[Nearest], only_in: str, language: str) -> str:
-    """No evidence, no generation: say so, name the nearest documents and whom to ask."""
+def declined(nearest: Sequence[Nearest], only_in: str, language: str, company: str) -> str:
+    """No evidence, no generation: say so, name the nearest documents and whom to ask.
+
+    What writes a file often names the `company` where its owner should stand: nobody can be asked there.
+    """
     only = [say(language, "chat.declined_only", project=label(only_in))] if only_in else []
     if not nearest:
         return " ".join([say(language, "chat.declined"), *only])
     links = [f"[{label(n.title)}](/documents/{n.document_id})" for n in nearest]
     parts = [say(language, "chat.declined_nearest", documents=", ".join(links))]
-    if owner := nearest[0].owner:
-        parts.append(say(language, "chat.declined_whom", owner=label(owner), title=label(nearest[0].title)))
+    nobody = {"", company.strip().casefold()}
+    if (owned := next((n for n in nearest if n.owner.strip().casefold() not in nobody), None)) is not None:
+        parts.append(say(language, "chat.declined_whom", owner=label(owned.owner), title=label(owned.title)))
     return " ".join([*parts, *only])
 
 

@@ -14,8 +14,9 @@ from assistant.errors import ModelError
 from assistant.memory.threads import PastTurn
 
 LIMIT_S = 4.0
-# Enough of an answer to say what it was about; the rest only dilutes the search.
-ANSWER_CHARS = 600
+# Enough of an answer to say what it was about: so much for a model that rewrites, so much for a search that leans on it
+# (mtragun_mini nDCG@10 .915 with 300 and with 600).
+ANSWER_CHARS, LEANING_CHARS = 600, 300
 
 
 class _Rewritten(BaseModel):
@@ -34,6 +35,11 @@ class Search:
     note: str = "first question of its thread"
 
 
+def leaning(answer: str) -> str:
+    """What of an answer the search for the next question leans on."""
+    return answer[:LEANING_CHARS]
+
+
 def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
     """Without a model: the scores of the turn before count too, which did better than any rewriting by rule.
 
@@ -46,7 +52,7 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
     before = [(last.question, weight)]
     # A question back names what the person did not mean, too.
     if last.answer and not last.asked_back:
-        before.append((last.answer[:ANSWER_CHARS], weight))
+        before.append((leaning(last.answer), weight))
     return Search(question, tuple(before), note="searched with the turn before")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from assistant.chat.deltas import FRAME_S
+from assistant.chat.deltas import frame_s
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.services import Services
 from assistant.domain import Asker, Delta, Event, Final
@@ -17,11 +17,21 @@ SHUTDOWN_S = 3.0
 
 
 class RunningTurn:
-    """One turn in a task of its own; anybody may follow its events, from the start, as often as they like."""
+    """One turn in a task of its own; anybody may follow its events, from the start, as often as they like.
+
+    `growing` counts the turns that run, this one too.
+    """
 
     def __init__(
-        self, engine: KnowledgeChatEngine, question: str, question_id: str, answer_id: str, beside: str = ""
+        self,
+        engine: KnowledgeChatEngine,
+        question: str,
+        question_id: str,
+        answer_id: str,
+        beside: str,
+        growing: Callable[[], int],
     ) -> None:
+        self._growing = growing
         self.answer_id = answer_id
         self.question = question
         self._engine = engine
@@ -67,7 +77,7 @@ class RunningTurn:
                     raise self._error
                 return
             if any(isinstance(e, Delta) for e in fresh):
-                await asyncio.sleep(FRAME_S)
+                await asyncio.sleep(frame_s(self._growing()))
 
     def stop(self, *, interrupted: bool = False) -> None:
         """End it now; what was shown is kept and marked."""
@@ -97,7 +107,7 @@ class Turns:
         self._services = services
         self._running: dict[str, RunningTurn] = {}
         self._closed = False
-        self._summaries: set[asyncio.Task[None]] = set()
+        self._afterwards: set[asyncio.Task[None]] = set()
 
     def start(
         self,
@@ -114,7 +124,7 @@ class Turns:
         A question `beside` another is a new version of it; one that is stored already is answered once more.
         """
         engine = KnowledgeChatEngine(self._services, asker, thread_id, language)
-        turn = RunningTurn(engine, text, question_id, answer_id, beside)
+        turn = RunningTurn(engine, text, question_id, answer_id, beside, lambda: len(self._running))
         self._running[thread_id] = turn
         turn._task.add_done_callback(lambda _: self._forget(thread_id, turn))
         return turn
@@ -126,13 +136,13 @@ class Turns:
             log.warning("turn %s ended early: %s", turn.answer_id, type(turn._error).__name__)
         elif not self._closed:
             # Nobody waits for it: the answer is there.
-            task = asyncio.create_task(self._summarise(turn), name=f"summary after {turn.answer_id}")
-            self._summaries.add(task)
-            task.add_done_callback(self._summaries.discard)
+            task = asyncio.create_task(self._after(turn), name=f"after {turn.answer_id}")
+            self._afterwards.add(task)
+            task.add_done_callback(self._afterwards.discard)
 
-    async def _summarise(self, turn: RunningTurn) -> None:
+    async def _after(self, turn: RunningTurn) -> None:
         try:
-            await turn._engine.summarise()
+            await turn._engine.afterwards()
         except AssistantError as error:
             log.info("no summary after turn %s: %s", turn.answer_id, type(error).__name__)
 
@@ -144,8 +154,8 @@ class Turns:
         """End what runs; each answer is stored as interrupted."""
         self._closed = True
         self._services.growing.close()
-        for summary in self._summaries:
-            summary.cancel()
+        for task in self._afterwards:
+            task.cancel()
         turns = list(self._running.values())
         for turn in turns:
             turn.stop(interrupted=True)

@@ -97,8 +97,16 @@ class Source:
         return f" {' '.join(all_stems(self.whole))} "
 
     @cached_property
-    def in_a_row(self) -> list[str]:
+    def row(self) -> list[str]:
         return _row(self.whole)
+
+    @cached_property
+    def row_text(self) -> str:
+        return f" {' '.join(self.row)} "
+
+    def unbroken(self, words: Sequence[str]) -> bool:
+        """Whether the words stand here in a row, nothing between them."""
+        return bool(words) and f" {' '.join(words)} " in self.row_text
 
     def coverage(self, wanted: Sequence[str]) -> float:
         return sum(w in self.stems for w in wanted) / max(1, len(wanted))
@@ -249,8 +257,7 @@ def _elsewhere(bare: str, numbers: Sequence[int], sources: Sources, language: st
 def _judge_by_rules(bare: str, source: Source, language: str, *, quotation: bool) -> _Found:
     said = facts.plain(bare).strip().lstrip(">").strip()
     words = _row(said)
-    verbatim = len(words) >= MIN_WORDS and _in_a_row(words, source.in_a_row) == 1.0
-    if verbatim:
+    if len(words) >= MIN_WORDS and source.unbroken(words):
         return _Found()
     quoted = [q.text for q in facts.quotes(said)]
     if quotation and not quoted:
@@ -278,29 +285,24 @@ def _short(text: str) -> str:
 def _stands(quote: str, source: Source) -> bool:
     """Whether a quotation stands in its source, word for word or nearly; an omission splits it."""
     pieces = [_row(p) for p in re.split(r"…|\.\.\.|\[[^\]]*\]|\(\.\.\.\)", quote)]
-    return all(_in_a_row(p, source.in_a_row) >= QUOTED for p in pieces if len(p) > 1)
+    return all(source.unbroken(p) or _nearly(p, source.row) for p in pieces if len(p) > 1)
 
 
-def _in_a_row(words: list[str], held: list[str]) -> float:
-    """The share of the words that stand in a row in `held`, small gaps allowed; 1.0 only for all of them, unbroken."""
-    n = len(words)
-    if not n or not held:
-        return 0.0
-    first = set(words)
-    joined = f" {' '.join(held)} "
-    if f" {' '.join(words)} " in joined:
-        return 1.0
-    # Only where the source has many of the words close together is it worth comparing in order.
-    best, width = 0.0, n + max(2, n // 5)
-    hits = [w in first for w in held]
+def _nearly(words: Sequence[str], held: Sequence[str]) -> bool:
+    """Whether enough of the words stand in a row in `held`, small gaps allowed."""
+    n, wanted = len(words), set(words)
+    width = n + max(2, n // 5)
+    hits = [w in wanted for w in held]
     count = sum(hits[:width])
     for at in range(max(1, len(held) - width + 1)):
         if at:
             count += (hits[at + width - 1] if at + width - 1 < len(held) else 0) - hits[at - 1]
-        if count / n > best:
+        # Only where the source has that many of the words close together is it worth comparing in order.
+        if count / n >= QUOTED:
             matcher = SequenceMatcher(None, words, held[at : at + width], autojunk=False)
-            best = max(best, sum(b.size for b in matcher.get_matching_blocks()) / n)
-    return min(best, 0.999)
+            if sum(b.size for b in matcher.get_matching_blocks()) / n >= QUOTED:
+                return True
+    return False
 
 
 def _against(fact: Fact, said: str, source: Source) -> str:

@@ -26,7 +26,6 @@ from assistant.database.engine import Database
 from assistant.database.tables import (
     AuditRow,
     DocumentRow,
-    OutboxRow,
     ReleaseChange,
     ReleaseReport,
     ReleaseRow,
@@ -45,6 +44,7 @@ from assistant.index.sources.opening import location, opened, remembered
 from assistant.index.sources.origin import Found, Origin, fingerprint
 from assistant.index.split import Chunk
 from assistant.index.store import Store, Table
+from assistant.index.told import tell
 from assistant.index.workers import Workers
 from assistant.settings import IndexSettings, Source
 
@@ -270,13 +270,6 @@ class _Beat:
     async def _set(self, **values: Any) -> None:
         async with self._db.write() as session:
             await session.exec(update(RunRow).where(col(RunRow.id) == self._run.id).values(**values))
-
-
-def tell(session: AsyncSession, channels: Iterable[str], event: str, text: str) -> None:
-    """Note an alert for each channel, inside the caller's transaction. `text` holds no text of a document."""
-    for channel in channels:
-        body = {"event": event, "text": text, "at": now().isoformat(timespec="seconds")}
-        session.add(OutboxRow(kind="alert", subject=channel, payload=body))
 
 
 async def _run(parts: Parts, wanted: Sequence[Source], ways: _Ways, beat: _Beat) -> Report:
@@ -979,11 +972,19 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
         after = await _documents(session)
         await attempt.rollback()
         waiting = await release.held(session)
-        if waiting is None or waiting.note != report.held:
-            tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
-        await release.forget_held(session)
-        made.state, made.note = "held", report.held
-        session.add(made)
+        if waiting is not None and _same(waiting, made) and waiting.note == report.held:
+            # What an admin was told of, and may be looking at, goes on waiting under its number.
+            await session.exec(delete(ReleaseChange).where(col(ReleaseChange.release_id) == waiting.id))
+            made.state, report.release = "dropped", waiting.id
+            session.add(made)
+            made = waiting
+        else:
+            if waiting is None or waiting.note != report.held:
+                tell(session, parts.alerts, "release held", f"Release {made.id} waits for an admin. {report.held}")
+            await release.forget_held(session)
+            made.state, made.note = "held", report.held
+            session.add(made)
+            session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
         for i, values in after.items():
             # A new document's number is known to its passages, though nobody reads them yet.
             was = before.get(i, {})
@@ -992,7 +993,13 @@ async def _hold(parts: Parts, found: _Outcome, report: Report) -> None:
             if body := {k: v for k, v in values.items() if k not in apart and v != was.get(k)}:
                 session.add(ReleaseChange(release_id=_id(made), document_id=i, body=body))
         _note_calls(session, parts.calls)
-        session.add(AuditRow(person="indexing run", action="hold release", subject=str(made.id)))
+
+
+def _same(one: ReleaseRow, other: ReleaseRow) -> bool:
+    """Whether two releases hold the same passages, made in the same way."""
+    return all(
+        getattr(one, name) == getattr(other, name) for name in ("content_hash", "embedder", "splitter", "parser")
+    )
 
 
 async def _documents(session: AsyncSession) -> dict[int, dict[str, Any]]:

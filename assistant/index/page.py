@@ -16,7 +16,10 @@ Kind = Literal["heading", "text", "row", "code"]
 
 @dataclass(frozen=True)
 class Block:
-    """A piece that is not cut lightly. `level` is a heading's depth; 1 for the row that names a table's columns."""
+    """A piece that is not cut lightly. `level` is a heading's depth; 1 for the row that names a table's columns.
+
+    `apart`: another document begins here, and shares no passage with what stands before it.
+    """
 
     kind: Kind
     start: int
@@ -24,6 +27,7 @@ class Block:
     level: int = 0
     page: int | None = None
     sheet: str | None = None
+    apart: bool = False
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Page:
     page: int | None = None
     sheet: str | None = None
 
-    def add(self, text: str, kind: Kind = "text", level: int = 0) -> None:
+    def add(self, text: str, kind: Kind = "text", level: int = 0, *, apart: bool = False) -> None:
         text = _CONTROL.sub("", text).strip("\n").rstrip()
         if not text.strip():
             return
@@ -69,7 +73,7 @@ class Page:
         start = self.length
         self.parts.append(text)
         self.length += len(text)
-        self.blocks.append(Block(kind, start, self.length, level, self.page, self.sheet))
+        self.blocks.append(Block(kind, start, self.length, level, self.page, self.sheet, apart))
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
         """A table whose first row names the columns; each further row is a line that says them again.

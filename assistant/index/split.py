@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assistant.domain import Place
 from assistant.index.page import Parsed
 
-FINGERPRINT = "split-3"
+FINGERPRINT = "split-4"
 _WORD = re.compile(r"\S+")
 
 
@@ -32,6 +32,7 @@ class _Piece:
     sheet: str | None
     is_heading: bool
     header: tuple[int, int] | None
+    apart: bool
 
 
 def split(parsed: Parsed, words: int, overlap: int) -> list[Chunk]:
@@ -47,7 +48,8 @@ def split(parsed: Parsed, words: int, overlap: int) -> list[Chunk]:
     for piece in _pieces(parsed, words):
         size = sum(p.words for p in group)
         apart = group and (
-            (piece.is_heading and size >= words // 3)
+            piece.apart
+            or (piece.is_heading and size >= words // 3)
             or size + piece.words > words
             or piece.sheet != group[0].sheet
             or (piece.page != group[0].page and size >= words // 3)
@@ -55,7 +57,7 @@ def split(parsed: Parsed, words: int, overlap: int) -> list[Chunk]:
         if apart:
             tail = _tail(group, overlap) if not piece.is_heading and piece.headings == group[-1].headings else []
             # A heading must not be left behind by the text it heads.
-            held = [group.pop()] if group[-1].is_heading and len(group) > 1 else []
+            held = [group.pop()] if group[-1].is_heading and len(group) > 1 and not piece.apart else []
             close()
             group.extend(held or tail)
         group.append(piece)
@@ -96,6 +98,7 @@ def _pieces(parsed: Parsed, words: int) -> Iterator[_Piece]:
                 block.sheet,
                 block.kind == "heading",
                 header if header and header != (block.start, block.end) else None,
+                block.apart and start == 0,
             )
 
 

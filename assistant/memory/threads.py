@@ -629,8 +629,11 @@ async def asked_within(db: Database, asker: Asker, seconds: float) -> int:
         .where(Thread.person_id == asker.person_id, col(Thread.updated_at) >= since)
         .where(Message.role == "user", col(Message.created_at) >= since)
     )
-    async with db.read() as session:
+
+    async def work(session: AsyncSession) -> int:
         return int((await session.exec(statement)).one())
+
+    return await db.reading(work)
 
 
 async def spent_today(session: AsyncSession, person_id: str) -> int:

@@ -76,9 +76,10 @@ async def deliver(db: Database, settings: Settings) -> int:
 
 
 async def _payload(db: Database, settings: Settings, row: OutboxRow) -> dict[str, Any] | None:
-    """What to tell; None where it is about a question that is gone by now."""
+    """What to tell, and where to look; None where it is about a question that is gone by now."""
     if "question" not in row.payload:
-        return row.payload
+        origin = settings.web.public_url.rstrip("/")
+        return {**row.payload, "address": f"{origin}/admin"} if origin else row.payload
     asked = await questions.one(db, str(row.payload["question"]))
     if asked is None:
         return None
@@ -108,7 +109,8 @@ def _send(settings: Settings, row: OutboxRow, payload: Mapping[str, Any]) -> Non
     message["From"], message["To"] = settings.alerts.sender, row.subject
     message["Subject"] = f"{settings.company}: {payload['event']}"
     message["Message-ID"] = f"<{_id(row)}@{settings.alerts.sender.partition('@')[2]}>"
-    message.set_content(f"{payload['text']}\n\n{payload['at']}\n")
+    told = (payload["text"], payload.get("address", ""), payload["at"])
+    message.set_content("\n\n".join(filter(None, told)) + "\n")
     server = urlsplit(settings.environment(settings.alerts.smtp_env))
     if server.scheme not in {"smtp", "smtps"} or not server.hostname:
         raise ValueError("no mail server is set")

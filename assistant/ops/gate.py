@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlmodel import col, select
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, ReleaseReport, ReleaseRow
 from assistant.domain import Case, Passage
-from assistant.errors import InputError, ReleaseError
+from assistant.errors import AssistantError, InputError, ReleaseError
 from assistant.index import release
 from assistant.index.release import Judgement
 from assistant.index.rerank import Reader
@@ -129,7 +129,11 @@ class RetrievalGate:
         marked = {side: {_mark(c): ranks[c.id][n] for c in asked} for n, side in enumerate(SIDES)}
         body["ranks"] = marked
         best = await self._best(made, against, marked)
-        if best is not None and not reason:
+        gained = [c for c in self.cases if not expected[c.id] and c.doc]
+        if reason and (back := await self._way_back(made, against, now_, gained, {c.id: after[c.id] for c in asked})):
+            # Cases compete with every document: where those that had left come back, what is left alone finds less.
+            reason, body["back_to"] = "", back
+        elif best is not None and not reason:
             body["best"] = {"release": best.release, **best.reached}
             if fell := _fallen(best.reached, best.now, self.settings.max_drop):
                 reason = f"Less is found in it than in release {best.release}, the best so far: {fell}."
@@ -163,6 +167,44 @@ class RetrievalGate:
                     found.append(_Best(number, reached, now_, sum(reached.values()) - sum(then.values())))
         best = max(found, key=lambda b: b.more, default=None)
         return best if best is not None and best.more > 0 else None
+
+    async def _way_back(
+        self,
+        made: ReleaseRow,
+        against: ReleaseRow,
+        now_: _Search,
+        gained: Sequence[Case],
+        after: Mapping[str, tuple[Passage, ...]],
+    ) -> int | None:
+        """The kept release that was live before documents left, if they are back and the new one finds what it found.
+
+        Only releases older than the active one count: whoever rolled back from a newer one did not want that again.
+        """
+        there = {path for path, _ in (await now_.table.documents()).values()}
+        back = [c for c in gained if {c.doc, *c.also} & there]
+        if not back:
+            return None
+        async with self.db.read() as session:
+            accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
+            since = max((int(i) for i in (await session.exec(accepted)).all()), default=0)
+            lived = select(ReleaseRow.id).where(col(ReleaseRow.activated_at).is_not(None))
+            between = (col(ReleaseRow.id) >= since, col(ReleaseRow.id) < against.id)
+            numbers = (await session.exec(lived.where(*between).order_by(col(ReleaseRow.id).desc()))).all()
+        for number in numbers:
+            try:
+                row, table = await release.open_kept(self.db, self.store, number or 0)
+            except AssistantError:
+                continue
+            had = {path for path, _ in (await table.documents()).values()}
+            if not all({c.doc, *c.also} & had for c in back):
+                continue
+            cases = [*back, *(c for c in self.cases if c.id in after)]
+            then, found = await (await self._search(row)).all_of(cases), {**after, **await now_.all_of(back)}
+            reached = [
+                _figures(_rank(side[c.id], {d for d in (c.doc, *c.also) if d}) for c in cases) for side in (then, found)
+            ]
+            return number if not _fallen(reached[0], reached[1], self.settings.max_drop) else None
+        return None
 
     async def changed(self, first: int, second: int) -> list[dict[str, Any]]:
         """The cases whose best passages differ between two kept releases, with those of each."""

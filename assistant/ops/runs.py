@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,12 +20,15 @@ from assistant.database.engine import Database
 from assistant.database.tables import RunRow
 from assistant.domain import now
 from assistant.index import schedule
+from assistant.index.told import tell
+from assistant.ops.alerts import channels
 from assistant.settings import Settings
 
 log = logging.getLogger(__name__)
 # A run whose process has said nothing for so long is not waited for.
 SILENT = timedelta(seconds=60)
 DUE_S = 5.0
+SAID_BYTES, SAID_CHARS = 100_000, 400
 _children: set[asyncio.Task[None]] = set()
 
 
@@ -35,13 +40,15 @@ async def start(
     on_terminal: bool = False,
     allow_removals: bool = False,
     retry_failed: bool = False,
-) -> None:
-    """Begin a run in a child process. Whether another one runs is decided by its lock, not here.
+) -> int:
+    """Begin a run in a child process, and return its id. Whether another one runs is decided by its lock, not here.
 
     `only` names the sources to index, all of them when it is empty. `on_terminal` lets the child draw its progress
     bar where this process was started.
     """
     command = [sys.executable, "-m", "assistant", "index", "sync", "--json", f"--started-by={started_by}"]
+    # A file, not a pipe: the run outlives this process, and must not stop for want of a reader.
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the run is over
     process = await asyncio.create_subprocess_exec(
         *command,
         *(f"--only={name}" for name in only),
@@ -51,18 +58,56 @@ async def start(
         str(settings.data),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=None if on_terminal else asyncio.subprocess.DEVNULL,
+        stderr=None if on_terminal else said,
         env={**os.environ, "ASSISTANT_DATA": str(settings.data)},
         start_new_session=True,
     )
 
     async def reap() -> None:
-        if code := await process.wait():
-            log.warning("an indexing run ended with exit code %d", code)
+        with said:
+            code = await process.wait()
+            if code:
+                said.seek(0)
+                log.warning("an indexing run ended with exit code %d%s", code, _why(said.read(SAID_BYTES)))
+            if code < 0:
+                await _note_killed(settings, started_by, process.pid, -code)
 
     task = asyncio.create_task(reap())
     _children.add(task)
     task.add_done_callback(_children.discard)
+    return process.pid
+
+
+async def _note_killed(settings: Settings, started_by: str, pid: int, signal: int) -> None:
+    """Note that a run was killed, perhaps before it had a row, and tell: itself it cannot, and the next may be far."""
+    db = Database(settings.database_url, settings.database.busy_s)
+    try:
+        async with db.write() as session:
+            host = socket.gethostname()
+            ours = (RunRow.state == "running", RunRow.host == host, RunRow.pid == pid)
+            row = (await session.exec(select(RunRow).where(*ours))).first() or RunRow(
+                started_by=started_by, host=host, pid=pid
+            )
+            row.state, row.finished_at = "abandoned", now()
+            session.add(row)
+            await session.flush()
+            tell(
+                session,
+                channels(settings),
+                "run failed",
+                f"Indexing run {row.id} was killed (signal {signal}), perhaps because memory ran out. "
+                "People are answered as before. Start it again: it goes on where this one stopped.",
+            )
+    finally:
+        await db.close()
+
+
+def _why(said: bytes) -> str:
+    """What a run said at its end, for the log: a sentence of ours whole, of any other error its kind alone."""
+    text = said.decode("utf-8", "replace").strip()
+    if "Traceback" in text:
+        return f": {text.splitlines()[-1].partition(':')[0]}"
+    return f": {' '.join(text.split())[-SAID_CHARS:]}" if text else ""
 
 
 def search_contradictions(settings: Settings) -> None:

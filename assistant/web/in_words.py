@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from assistant.settings import StepBudgets
 from assistant.texts import say
 
 SHOWN_CHARS = 160
+_PAGE = re.compile(r"page (\d+)(?= · |$)")
 
 
 def figure(language: str, value: float, digits: int = 0) -> str:
@@ -28,6 +30,18 @@ def day(language: str, moment: datetime) -> str:
     """A date without a clock, as people write it."""
     months = say(language, "web.months").split()
     return f"{moment.day}{'.' if language == 'de' else ''} {months[moment.month - 1]} {moment.year}"
+
+
+def place(language: str, label: str) -> str:
+    """Where a passage stands, as `Place.label` and receipts say it in English, in a person's language."""
+    found = _PAGE.match(label)
+    head = say(language, "web.place_page", n=found[1]) if found else ""
+    rest = label[found.end() :] if found else label
+    # A sheet comes first, or right behind the page: what follows are headings, in the words of the document.
+    start = len(" · ") if head and rest else 0
+    if rest.startswith("sheet ", start):
+        rest = f"{rest[:start]}{say(language, 'web.place_sheet')} {rest[start + len('sheet ') :]}"
+    return head + rest
 
 
 def money(language: str, nano: int) -> str:

@@ -99,7 +99,13 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     allowed = await readable(house.parts().db, asker, stored.rests_on())
     whole = stored.rests_on() <= allowed
     view["citations"] = [
-        {"n": p.n, "passage": p.passage, "title": p.title, "place": p.place, "available": True}
+        {
+            "n": p.n,
+            "passage": p.passage,
+            "title": p.title,
+            "place": in_words.place(language, p.place),
+            "available": True,
+        }
         if p.document_id in allowed
         else {"n": p.n, "available": False, "title": say(language, "chat.hidden_passage")}
         for p in stored.passages
@@ -167,7 +173,7 @@ async def passage(answer_id: str, n: int, asker: SignedIn) -> dict[str, Any]:
         raise HTTPException(404, say(language, "chat.hidden_passage")) from error
     spans = [(s.start, s.end, s.citations) for s in stored.verification]
     marks = carrying(shown.passage.text, claims_citing(message.text, n, spans))
-    about = [p for p in (shown.place, _changed(shown.modified, language)) if p]
+    about = [p for p in (in_words.place(language, shown.place), _changed(shown.modified, language)) if p]
     return {
         "n": n,
         "title": shown.title,

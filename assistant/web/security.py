@@ -10,13 +10,13 @@ from collections.abc import Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address, ip_network
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant.settings import Settings
 from assistant.texts import pick
-from assistant.web.sessions import COOKIE, Visit, enter, person_of, token_in
+from assistant.web.sessions import COOKIE, ZONE_COOKIE, Visit, enter, person_of, token_in, zone_named
 from assistant.web.surface import CHAT, LOCALES, SOCKET, Gate, gate_of
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -141,7 +141,8 @@ class Shield:
         address = headers.get("x-forwarded-for", "").split(",")[-1].strip() if trusted and self._behind_proxy else ""
         chosen = person.language if person is not None else ""
         language = chosen or pick(headers.get("accept-language", ""), self._language)
-        enter(Visit(address=address or peer, language=language, person=person))
+        zone = zone_named(unquote(cookies.get(ZONE_COOKIE, "")[:100]))
+        enter(Visit(address=address or peer, language=language, person=person, zone=zone))
         return {**scope, "headers": raw, "query_string": _spoken(scope, chosen)}
 
     def _is_proxy(self, peer: str) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import jwt
 
@@ -19,16 +23,22 @@ from assistant.memory import people
 from assistant.settings import Settings
 
 COOKIE = "access_token"
+ZONE_COOKIE = "zone"
 _CHUNKS = 10
+_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One request or socket: where it comes from, in which language, and who has signed in, if anybody."""
+    """One request or socket: where it comes from, in which language, and who has signed in, if anybody.
+
+    `zone` is the one that the browser's clock is in; None while it has not said so.
+    """
 
     address: str = ""
     language: str = "en"
     person: Person | None = None
+    zone: tzinfo | None = None
 
     @property
     def asker(self) -> Asker | None:
@@ -46,6 +56,17 @@ def present() -> Visit:
 def enter(visit: Visit) -> None:
     """Make it the visit of everything that this task starts from now on."""
     _visit.set(visit)
+
+
+@lru_cache(maxsize=1_000)
+def zone_named(name: str) -> tzinfo | None:
+    """A time zone as browsers call it, e.g. `Europe/Berlin`; None for what is none here."""
+    if not _ZONE.fullmatch(name):
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def signing_secret(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -19,8 +19,10 @@ from assistant.web import chainlit_home, house, reading, signin
 from assistant.web.security import Shield
 from assistant.web.sessions import present, signing_secret
 from assistant.web.surface import CHAT
+from assistant.web.templating import SHARED, templates
 
 _REPLACED = frozenset({"CORSMiddleware", "ChainlitMiddleware"})
+_pages = templates(SHARED)
 CALLBACKS = Path(__file__).with_name("chat_ui.py")
 
 
@@ -63,6 +65,7 @@ def build(settings: Settings) -> ASGIApp:
     app.add_exception_handler(AssistantError, _say_it)
     app.add_exception_handler(HTTPException, _say_it)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(Exception, _broken)
     hashes = chainlit_home.script_hashes(page)
     return Shield(app, settings, signing_secret(settings), lambda: house.parts().db, lambda: hashes)
 
@@ -102,19 +105,48 @@ async def _say_it(request: Request, error: Exception) -> Response:
     else:
         assert isinstance(error, HTTPException)
         status, text = error.status_code, str(error.detail)
-    page = "text/html" in request.headers.get("accept", "")
-    if page and status == 401 and request.method == "GET":
+    path, page = request.url.path, _wants_page(request)
+    # An admin whose session is over is led to the sign-in too; what stands behind it is told to nobody.
+    away = status == 401 or (path.startswith("/admin") and present().person is None)
+    if page and away and request.method == "GET":
         return RedirectResponse(f"{CHAT}/login", status_code=302)
-    if page and request.url.path.startswith(("/me", "/shared/")):
-        return PlainTextResponse(text, status_code=status)
-    if request.url.path.startswith("/admin") and "text/html" in request.headers.get("accept", ""):
-        return PlainTextResponse(text, status_code=status)
-    if request.url.path.startswith("/documents/"):
+    if path.startswith("/documents/"):
         if status == 401:
             return RedirectResponse(f"{CHAT}/login", status_code=302)
-        return PlainTextResponse(say(present().language, "web.no_document") if status == 404 else text, status)
+        text = say(present().language, "web.no_document") if status == 404 else text
+        return _problem(status, text) if page else PlainTextResponse(text, status)
+    if page and not path.startswith("/api/"):
+        return _problem(status, say(present().language, "web.no_page_more") if status == 404 else text)
     return JSONResponse({"detail": text}, status_code=status, headers=getattr(error, "headers", None))
 
 
 async def _not_understood(request: Request, error: Exception) -> Response:
+    if _wants_page(request) and request.method == "GET":
+        return _problem(404, say(present().language, "web.no_page_more"))
     return JSONResponse({"detail": "The request could not be understood."}, status_code=422)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours. It stands in the log; who met it reads what to do."""
+    text = say(present().language, "web.page_broken_more")
+    return _problem(500, text) if _wants_page(request) else JSONResponse({"detail": text}, status_code=500)
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not request.headers.get("hx-request")
+
+
+def _problem(status: int, text: str) -> Response:
+    """A page that says what is wrong and leads back."""
+    language = present().language
+    known = {404: "web.no_page", 500: "web.page_broken"}
+    title = say(language, known.get(status, "web.not_done"))
+    asker = present().asker
+    page = _pages.get_template("problem.html").render(
+        language=language,
+        title=title,
+        text=text,
+        admin=say(language, "web.to_overview") if asker and asker.is_admin else "",
+        chat=say(language, "web.to_chat"),
+    )
+    return HTMLResponse(page, status_code=status)

@@ -40,13 +40,21 @@ async def starters_for(db: Database, settings: Settings, asker: Asker, language:
     if settings.cases and settings.cases.is_file():
         path = settings.cases
         cases = await asyncio.to_thread(lambda: _cases(path, path.stat().st_mtime))
-        known: dict[str, str] = {}
+        # One question a document, and only about documents that this person may read. A document whose language is not
+        # known may be asked about in any: it only fills up what those in the person's own language leave open.
+        own: dict[str, str] = {}
+        open_: dict[str, str] = {}
         for case in cases:
-            # One question a document, and only about documents that this person may read.
-            if case.doc in documents and (not documents[case.doc][1] or documents[case.doc][1][:2] == language):
-                known.setdefault(case.doc, case.turns[0])
-        if known:
-            return [_as_question(q) for q in _spread(list(known.values()), asker)]
+            if case.doc in documents:
+                written = documents[case.doc][1][:2]
+                if written == language:
+                    own.setdefault(case.doc, case.turns[0])
+                elif not written:
+                    open_.setdefault(case.doc, case.turns[0])
+        few = _spread(list(own.values()), asker)
+        few += _spread(list(open_.values()), asker)[: HOW_MANY - len(few)]
+        if few:
+            return [_as_question(q) for q in few]
     titles = [title for title, _ in documents.values() if 4 <= len(title) <= LONGEST - 25]
     return [say(language, "web.starter", title=title) for title in _spread(titles, asker)]
 

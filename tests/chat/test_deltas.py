@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -50,6 +51,7 @@ class Reads(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 @pytest.fixture(autouse=True)
 def no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assistant.chat.deltas.FRAME_S", 0)
+    monkeypatch.setattr("assistant.chat.deltas.LONGEST_FRAME_S", 0)
 
 
 @given(texts)
@@ -109,6 +111,29 @@ async def test_the_first_word_waits_for_no_other() -> None:
         parts = aiter(reply.aiter_bytes())
         assert content([(await anext(parts)).strip()]) == "a"
         assert source.given == 1
+
+
+@pytest.mark.parametrize(("growing", "frame"), [(1, 0.05), (6, 0.05), (24, 0.2), (200, 0.5)])
+async def test_all_answers_that_grow_share_the_frames_of_a_second(
+    monkeypatch: pytest.MonkeyPatch, growing: int, frame: float
+) -> None:
+    monkeypatch.undo()
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    transport = JoinedDeltas(Reads([event("a") + b"\n\n", event("b") + b"\n\n"]))
+    async with httpx.AsyncClient(transport=transport) as http:
+        replies = [await http.send(http.build_request("GET", "http://m.test"), stream=True) for _ in range(growing)]
+        monkeypatch.setattr("assistant.chat.deltas.asyncio", SimpleNamespace(sleep=sleep))
+        await replies[0].aread()
+        assert waits == [frame, frame]
+        # Those that are over, read or not, take no frames any more.
+        for reply in replies[1:]:
+            await reply.aclose()
+        await (await http.get("http://m.test")).aread()
+        assert waits[2:] == [0.05, 0.05]
 
 
 @pytest.mark.parametrize("headers", [{"content_type": "application/json"}, {"content_encoding": "gzip"}])

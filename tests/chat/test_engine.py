@@ -350,6 +350,27 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_was_shown(office: Office, p
     assert turns.running(thread) is None
 
 
+@pytest.mark.parametrize("tier", ["strong", "small"])
+async def test_what_a_follow_up_leans_on_is_read_while_the_person_reads(
+    office: Office, provider: Provider, monkeypatch: pytest.MonkeyPatch, tier: str
+) -> None:
+    read: list[str] = []
+    asked = office.index.embedder.asked
+
+    async def noted(question: str) -> Any:
+        read.append(question)
+        return await asked(question)
+
+    monkeypatch.setattr(office.index.embedder, "asked", noted)
+    turns = Turns(office.services(provider.settings("ok", tier=tier)))
+    turn = turns.start(office.ada, str(uuid4()), str(uuid4()), str(uuid4()), "How many vacation days?")
+    await turn.wait()
+    await asyncio.sleep(0)
+    await asyncio.gather(*turns._afterwards)
+    # A model that rewrites follow-ups needs no reading of the answer before.
+    assert (provider.reply[:300] in read) is (tier == "strong")
+
+
 @pytest.mark.parametrize("stops_before", [0, 1])
 async def test_a_stop_while_the_answer_is_being_stored_still_ends_with_it(
     office: Office, provider: Provider, monkeypatch: pytest.MonkeyPatch, stops_before: int

@@ -35,7 +35,7 @@ async def turns(services: Any, office: Office, thread: str, *questions: str) -> 
         engine = KnowledgeChatEngine(services, office.ada, thread)
         async for _ in engine.turn(question, str(uuid4()), str(uuid4())):
             pass
-        await engine.summarise()
+        await engine.afterwards()
     return engine
 
 

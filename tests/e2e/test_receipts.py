@@ -52,6 +52,9 @@ def test_an_admin_has_a_question_answered_again_and_sees_the_difference(
     assert serious(admin.page) == []
     admin.page.get_by_role("button", name="Answer again").press("Enter")
     expect(admin.page.get_by_role("status")).to_have_text("The same answer, byte for byte.")
+    figures = admin.page.get_by_role("region", name="Difference")
+    expect(figures).to_contain_text("Tokens in")
+    assert "cost_nano" not in figures.inner_text()
     assert serious(admin.page) == []
     admin.page.goto(f"{server.base}/admin/receipts")
     assert fits(admin.page)

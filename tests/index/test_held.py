@@ -100,6 +100,25 @@ async def test_the_next_run_builds_upon_what_serves_and_takes_the_place_of_what_
         assert (await session.exec(select(ReleaseChange))).all() == []
 
 
+async def test_what_waits_keeps_its_number_while_runs_find_the_same_again(index: Index) -> None:
+    await index.sync(PAGES)
+    put(index.folder, CHANGE)
+    first = await held(index)
+    again = await held(index)
+    assert (first.release, again.release, again.held) == (2, 2, first.held)
+    assert await states(index) == {1: "ready", 2: "held", 3: "dropped"}
+    await release.accept(index.db, index.store, 2, "ada")
+    assert "The second text of page 1." in await texts(index)
+    assert (await documents(index))["new.md"] == ("indexed", 1)
+    put(index.folder, {"1.md": "# Page 1\n\nThe third text of page 1."})
+    assert (await held(index)).release == 4
+    # Other reasons are another matter, and so is another text.
+    assert (await held(index, Refuses("It finds much less."))).release == 5
+    put(index.folder, {"1.md": "# Page 1\n\nThe fourth text of page 1."})
+    assert (await held(index, Refuses("It finds much less."))).release == 6
+    assert (await states(index))[5] == "dropped"
+
+
 async def test_a_dropped_release_is_forgotten_and_made_again_by_the_next_run(index: Index) -> None:
     await index.sync(PAGES)
     put(index.folder, CHANGE)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import itertools
+import zipfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +135,17 @@ def test_pages_and_headings_stay_with_the_text() -> None:
     for chunk in split(page.done("application/pdf", "Book"), 70, 10):
         assert chunk.place.headings == (f"Chapter {chunk.place.page}",)
         assert f"page{chunk.place.page}word" in chunk.text
+
+
+def test_files_of_an_archive_share_no_passage_however_short_they_are() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("loans.md", "# Tools\n\nLadders are lent for three days.\n")
+        archive.writestr("keys.txt", "A lost key costs 35 euros.")
+        archive.writestr("sub/knots.md", "The bowline moors the buoy.\n\n## Other knots\n\nThe clove hitch.\n")
+    chunks = split(parse("box.zip", packed.getvalue()), 180, 30)
+    assert [(c.place.headings[0], c.text.split("\n\n")[1]) for c in chunks] == [
+        ("loans.md", "Tools"),
+        ("keys.txt", "A lost key costs 35 euros."),
+        ("sub/knots.md", "The bowline moors the buoy."),
+    ]

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from assistant.database.engine import Database
 from assistant.database.tables import OutboxRow
 from assistant.domain import Nearest, now
-from assistant.index import ingest
+from assistant.index import told as runs_told
 from assistant.memory import people, questions, threads
 from assistant.ops import alerts, outbox
 from assistant.settings import AlertSettings, Settings
@@ -78,7 +78,7 @@ async def inbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inbox]:
 
 async def happened(db: Database, text: str = "Indexing run 7 failed: no room.") -> None:
     async with db.write() as session:
-        ingest.tell(session, alerts.channels(CONFIGURED), "run failed", text)
+        runs_told.tell(session, alerts.channels(CONFIGURED), "run failed", text)
 
 
 async def due_now(db: Database) -> None:
@@ -101,6 +101,18 @@ async def test_every_channel_is_told_once(db: Database, hook: Hook, inbox: Inbox
     assert (message["subject"], message["from"]) == ("Larkfeld: run failed", "bot@larkfeld.test")
     assert "no room" in message.get_payload()
     assert len({m["message-id"] for _, m in inbox.got}) == 2
+
+
+async def test_an_alert_says_where_to_look_once_the_address_of_the_site_is_known(
+    db: Database, hook: Hook, inbox: Inbox
+) -> None:
+    await happened(db)
+    own = CONFIGURED.web.model_copy(update={"public_url": "https://ask.larkfeld.test/"})
+    assert await alerts.deliver(db, CONFIGURED.model_copy(update={"web": own})) == 3
+    (told,) = hook.got
+    assert told["address"] == "https://ask.larkfeld.test/admin"
+    text = inbox.got[0][1].get_payload()
+    assert text.index("no room") < text.index("https://ask.larkfeld.test/admin") < text.index(told["at"])
 
 
 async def test_a_channel_that_is_down_holds_up_no_other_and_is_told_later(
@@ -144,7 +156,7 @@ async def test_traces_and_alerts_do_not_wait_for_each_other(db: Database, hook: 
 
 async def test_where_nobody_is_to_be_told_nothing_is_noted(db: Database) -> None:
     async with db.write() as session:
-        ingest.tell(session, alerts.channels(Settings()), "run failed", "x")
+        runs_told.tell(session, alerts.channels(Settings()), "run failed", "x")
     assert await waiting(db) == 0
 
 

@@ -117,6 +117,39 @@ async def test_small_losses_do_not_add_up_until_a_person_accepts_them(index: Ind
     assert (await run(index, replace(check, cases=other))).held == ""
 
 
+NOISE = {f"more-{t}.md": f"# {t}\n\nThe rules on {t} are simple: ask before {t}, the rules say." for t in TOPICS[:4]}
+HALF = dict.fromkeys([*(f"{t}.md" for t in TOPICS[4:]), *NOISE])
+
+
+async def test_documents_that_come_back_are_let_in_though_what_was_left_alone_finds_less(index: Index) -> None:
+    await index.sync(PAGES | NOISE)
+    put(index.folder, HALF)
+    assert (await run(index, gate(index))).held == ""
+    put(index.folder, {p: t for p, t in (PAGES | NOISE).items() if p in HALF})
+    report = await run(index, gate(index))
+    assert (report.held, report.added) == ("", len(HALF))
+    body = (await release.report_of(index.db, 3)).body
+    assert body["now"]["mrr"] < body["then"]["mrr"]
+    assert body["back_to"] == 1
+
+
+async def test_what_comes_back_worse_than_it_was_is_held(index: Index) -> None:
+    await index.sync(PAGES | NOISE)
+    put(index.folder, HALF)
+    await run(index, gate(index))
+    back = {p: t for p, t in (PAGES | NOISE).items() if p in HALF}
+    put(index.folder, back | {f"{t}.md": "# Other things\n\nNothing to read here." for t in TOPICS[5:]})
+    assert (await run(index, gate(index))).held.startswith("The cases find less in it")
+
+
+async def test_what_somebody_rolled_back_from_does_not_come_back_by_itself(index: Index) -> None:
+    await index.sync({p: t for p, t in (PAGES | NOISE).items() if p not in HALF})
+    await index.sync(PAGES | NOISE)
+    await release.activate(index.db, index.store, 1, "an admin")
+    put(index.folder, {"parking.md": PAGES["parking.md"] + "\n\nAsk twice."})
+    assert (await run(index, gate(index))).held.startswith("The cases find less in it")
+
+
 async def test_a_follow_up_is_searched_with_its_whole_thread(index: Index) -> None:
     case = Case(id="thread", turns=["what are the rules on travel", "and who is told", "is that so"], doc="told.md")
     told = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from sqlmodel import col, select
 
 from assistant import settings
 from assistant.database.engine import Database
-from assistant.database.tables import DocumentRow, RunRow, SourceRow
+from assistant.database.tables import DocumentRow, OutboxRow, RunRow, SourceRow
 from assistant.domain import now
 from assistant.index import schedule
 from assistant.index.sources.push import About, Push
@@ -69,3 +71,45 @@ async def test_what_was_pushed_is_indexed_by_itself_and_other_sources_wait_for_t
     assert rows["share"].last_run is None
     assert rows["share"].next_run == schedule.following("0 5 * * *", now())
     await own.close()
+
+
+async def test_why_a_run_could_not_begin_stands_in_the_log(
+    installed: settings.Settings, own: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await runs.start(installed, "somebody", only=["nowhere"])
+    while runs.is_starting():
+        await asyncio.sleep(0.1)
+    assert "exit code 2: " in caplog.text
+    assert "nowhere" in caplog.text
+    await own.close()
+
+
+async def test_a_run_that_is_killed_is_told_at_once(
+    installed: settings.Settings, own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its row is there, and while it runs, its process dies without a word."""
+    told = installed.model_copy(update={"alerts": settings.AlertSettings(email=["ops@demo.example"])})
+    for before in (True, False):
+        pid = await runs.start(told, "somebody")
+        while not before and runs.is_starting():
+            async with own.read() as session:
+                if (await session.exec(select(RunRow).where(RunRow.state == "running"))).first() is not None:
+                    break
+            await asyncio.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        while runs.is_starting():
+            await asyncio.sleep(0.05)
+    async with own.read() as session:
+        rows = (await session.exec(select(RunRow).order_by(col(RunRow.id)))).all()
+        alerts = [r.payload for r in (await session.exec(select(OutboxRow).order_by(col(OutboxRow.seq)))).all()]
+    assert [(r.state, r.started_by) for r in rows] == [("abandoned", "somebody")] * 2
+    assert [a["event"] for a in alerts] == ["run failed"] * 2
+    assert "Indexing run 2 was killed (signal 9)" in alerts[1]["text"]
+    await own.close()
+
+
+def test_of_an_error_that_is_not_ours_the_log_has_the_kind_alone() -> None:
+    said = b'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: the text of a document'
+    assert runs._why(said) == ": ValueError"
+    assert runs._why(b"There is no room.\nFree some.\n") == ": There is no room. Free some."
+    assert runs._why(b"") == ""

@@ -13,6 +13,7 @@ from typing import Any
 
 import assistant
 from assistant.database.engine import Database
+from assistant.database.tables import ReleaseReport
 from assistant.settings import Settings
 
 
@@ -34,7 +35,15 @@ def _stub() -> None:
         yield db
         await db.close()
 
+    async def report(settings: Settings, release_id: int) -> dict[str, Any]:
+        """As of a release whose passages are gone: what the gate found, without their texts."""
+        async with database(settings) as db, db.read() as session:
+            row = await session.get(ReleaseReport, release_id)
+        assert row is not None
+        return {"release": row.release_id, "against": row.against_id, **row.body}
+
     bootstrap.serving = parts
+    bootstrap.report = report
     bootstrap.database = database
     bootstrap.demo_accounts = lambda _: []
     sys.modules["assistant.bootstrap"] = bootstrap

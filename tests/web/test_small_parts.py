@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assistant.domain import Decision, Level, PassageUse, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
+from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
 from assistant.texts import section
+from assistant.web.admin.render import by, when
 from assistant.web.citations import linked
-from assistant.web.in_words import Usual, day, duration, figure, money, rows
+from assistant.web.in_words import Usual, day, duration, figure, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.sessions import Visit, enter, zone_named
+from assistant.web.templating import code
 from assistant.web.today import nearest_today, text_today
 
 
@@ -126,6 +129,49 @@ def test_figures_are_written_as_the_language_writes_them() -> None:
     assert duration("de", 1400) == "1,4 s"
     assert money("en", 1_100_000) == "$0.0011"
     assert day("de", datetime(2026, 5, 12, tzinfo=UTC)) == "12. Mai 2026"
+
+
+@pytest.mark.parametrize(
+    ("stands", "said"),
+    [
+        (Place(page=2, headings=("Carrying days over",)), "Seite 2 · Carrying days over"),
+        (Place(page=12), "Seite 12"),
+        (Place(sheet="Preise 2026", headings=("Preise",)), "Blatt Preise 2026 · Preise"),
+        (Place(page=1, sheet="Q3"), "Seite 1 · Blatt Q3"),
+        (Place(headings=("page three", "sheet 4")), "page three · sheet 4"),
+        (Place(), ""),
+    ],
+)
+def test_a_place_is_said_in_the_readers_language_and_headings_stay_as_they_are(stands: Place, said: str) -> None:
+    assert place("de", stands.label()) == said
+    assert place("en", stands.label()) == stands.label()
+
+
+def test_times_are_told_by_the_readers_clock_and_as_utc_while_it_is_not_known() -> None:
+    moment = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
+    enter(Visit(zone=zone_named("Europe/Berlin")))
+    assert when("en", moment, clock=True) == "1 April 2026, 00:30"
+    just_now = now().astimezone(zone_named("Europe/Berlin"))
+    assert when("de", just_now) == f"heute {just_now:%H:%M}"
+    enter(Visit())
+    assert when("en", moment, clock=True) == "31 March 2026, 22:30 UTC"
+    assert when("en", moment) == "31 March 2026"
+
+
+@pytest.mark.parametrize("name", ["", "../etc/passwd", "/etc/passwd", "Nowhere/Land", "Europe/Berlin\n", "x" * 99])
+def test_what_is_no_time_zone_changes_nothing(name: str) -> None:
+    assert zone_named(name) is None
+
+
+def test_what_runs_by_itself_is_named_in_words_and_people_by_their_address() -> None:
+    assert by("de", "schedule") == "Zeitplan"
+    assert by("en", "indexing run") == "an indexing run"
+    assert by("de", "ada@demo.example") == "ada@demo.example"
+
+
+def test_a_command_in_a_sentence_looks_like_one_and_nothing_else_becomes_markup() -> None:
+    assert code("See `assistant doctor`.") == "See <code>assistant doctor</code>."
+    assert code("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; &lt;i&gt;"
 
 
 @pytest.mark.parametrize("name", ["web", "admin"])

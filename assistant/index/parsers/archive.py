@@ -34,7 +34,7 @@ def zipped(data: bytes, parse: Callable[[str, bytes], Parsed]) -> Parsed:
                 # What is restricted for one of its files is so for all that stands beside it.
                 groups = parsed.groups if groups is None else tuple(narrower(groups, parsed.groups))
             if parsed.blocks:
-                page.add(member.filename, "heading", 1)
+                page.add(member.filename, "heading", 1, apart=True)
                 page.append(parsed)
     if unread and not page.blocks:
         raise ParseError(f"holds no file that can be read ({unread[0]})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Complaint:
     rated_bad: bool
     made: bool
     receipt: Receipt | None
+    # How often the same was asked.
+    times: int = 1
 
     @property
     def statements(self) -> list[str]:
@@ -59,10 +62,17 @@ async def bad(db: Database) -> list[Complaint]:
 
 
 async def declined(db: Database) -> list[Complaint]:
-    """The newest questions that the documents did not answer."""
+    """The newest questions that the documents did not answer; what was asked again stands once, with how often."""
     made = await _made(db)
-    rows = [Receipt.model_validate(r.body) for r in await threads.asked_declined(db)]
-    return [Complaint(r.id, r.asked, "", "", False, r.id in made, r) for r in rows]
+    same: dict[str, list[Receipt]] = {}
+    for row in await threads.asked_declined(db):
+        receipt = Receipt.model_validate(row.body)
+        same.setdefault(" ".join(re.findall(r"\w+", receipt.asked.casefold())) or receipt.id, []).append(receipt)
+    return [
+        Complaint(newest.id, newest.asked, "", "", False, any(r.id in made for r in asked), newest, len(asked))
+        for asked in same.values()
+        for newest in asked[:1]
+    ]
 
 
 async def _questions(db: Database, answers: list[Message]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from assistant.domain import Asker, now
 from assistant.texts import reason, say
-from assistant.web.in_words import day, figure
+from assistant.web.in_words import day, figure, place
 from assistant.web.sessions import present
 from assistant.web.templating import templates
 
@@ -24,12 +24,18 @@ def _say(language: str, key: str, **values: object) -> str:
 
 
 def when(language: str, moment: datetime | None, *, clock: bool = False) -> str:
-    """Today by the clock (UTC), another day by its date, and with `clock` its time too."""
+    """Today by the clock, another day by its date, and with `clock` its time too.
+
+    The clock is that of the reader's browser, and UTC, said so, where that is not known.
+    """
     if moment is None:
         return ""
-    if moment.date() == now().date():
-        return say(language, "admin.today_at", clock=f"{moment:%H:%M}")
-    return f"{day(language, moment)}, {moment:%H:%M}" if clock else day(language, moment)
+    zone = present().zone
+    moment = moment.astimezone(zone or UTC)
+    hour = f"{moment:%H:%M}" if zone else f"{moment:%H:%M} UTC"
+    if moment.date() == now().astimezone(moment.tzinfo).date():
+        return say(language, "admin.today_at", clock=hour)
+    return f"{day(language, moment)}, {hour}" if clock else day(language, moment)
 
 
 def did(language: str, action: str) -> str:
@@ -41,13 +47,26 @@ def did(language: str, action: str) -> str:
         return action
 
 
+# Who is no person, as rows of the database name it.
+_BY_ITSELF = {"first start": "by_first_start", "schedule": "by_schedule", "command line": "by_command_line",
+              "indexing run": "by_indexing_run"}  # fmt: skip
+
+
+def by(language: str, who: str) -> str:
+    """Who did something: an e-mail address as it stands, what runs by itself in words."""
+    return say(language, f"admin.{_BY_ITSELF[who]}") if who in _BY_ITSELF else who
+
+
 def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLResponse:
     """A page, or a part of one, for an admin."""
     language = present().language
     text = _templates.get_template(name).render(
         t=partial(_say, language),
         when=partial(when, language),
+        where=partial(place, language),
         did=partial(did, language),
+        whose=partial(by, language),
+        on_day=lambda text: day(language, datetime.fromisoformat(text)),
         why=partial(reason, language),
         n=partial(figure, language),
         language=language,

@@ -10,6 +10,7 @@ from assistant.memory.threads import Reopened
 from assistant.texts import say
 from assistant.web import house
 from assistant.web.data_layer import mark
+from assistant.web.in_words import place
 from assistant.web.today import texts_today
 
 FORMAT = 1
@@ -74,7 +75,8 @@ async def as_markdown(asker: Asker, opened: Reopened, language: str) -> str:
         receipt = opened.receipts.get(message.id)
         cited = [p for p in receipt.passages if p.cited] if receipt else []
         sources = [
-            f"- [{p.n}] " + (" · ".join(x for x in (p.title, p.place) if x) if p.document_id in allowed else gone)
+            f"- [{p.n}] "
+            + (" · ".join(x for x in (p.title, place(language, p.place)) if x) if p.document_id in allowed else gone)
             for p in cited
             for gone in (say(language, "chat.hidden_passage"),)
         ]

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from assistant.domain import Asker
 from assistant.texts import say
 from assistant.web.admin.render import when
+from assistant.web.in_words import place
 from assistant.web.sessions import present
 from assistant.web.templating import templates
 
@@ -34,6 +35,7 @@ def page(request: Request, asker: Asker, name: str, *, status: int = 200, **valu
     text = _templates.get_template(name).render(
         t=lambda key, **more: say(language, f"me.{key}", **more),
         when=partial(when, language),
+        where=partial(place, language),
         markdown=markdown,
         language=language,
         here=request.url.path,
