@@ -13,7 +13,6 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -125,28 +124,10 @@ class MiniLM:
         """The vector of each passage and its codes for `rerank.scores`, from one pass."""
 
         def now() -> list[tuple[list[float], bytes]]:
-            encoded = self._tokenizer.encode_batch(list(texts))
-            read: dict[int, tuple[list[float], bytes]] = {}
-
-            def note(batch: Sequence[int], vectors: Any, states: Any) -> None:
-                for row, i in enumerate(batch):
-                    codes = rerank.encode(encoded[i].tokens, states[row, : len(encoded[i].ids)])
-                    read[i] = (vectors[row].tolist(), codes)
-
-            # A pass leaves Python to itself, and part of the cores: codes are made meanwhile, those of the last batch
-            # while whoever waits for `_passing` has its turn.
-            with ThreadPoolExecutor(1) as coder:
-                noted: Future[None] | None = None
-                # One pass at a time takes all cores; a second one would only take memory.
-                with self._passing:
-                    for batch in _alike(encoded):
-                        vectors, states = self._pass([encoded[i] for i in batch], ["embedding", "states"])
-                        if noted is not None:
-                            # States are large: no more than two batches of them are kept.
-                            noted.result()
-                        noted = coder.submit(note, batch, vectors, states)
-                if noted is not None:
-                    noted.result()
+            # One pass at a time takes all cores; a second one would only take memory. Codes made on a thread beside the
+            # next pass cost it what they save: its threads wait for each other at every step (measured).
+            with self._passing:
+                read = {i: (vector.tolist(), rerank.encode(e.tokens, s)) for i, e, vector, s in self._passed(texts)}
             return [read[i] for i in range(len(texts))]
 
         return await asyncio.to_thread(now)
@@ -162,25 +143,23 @@ class MiniLM:
         return kept or (await asyncio.to_thread(self._question, question))[1]
 
     def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> Iterator[Any]:
-        """Place, word pieces, vector and token states of each text.
+        """Place, word pieces, vector and token states of each text. Those of like length go together: less is padded.
 
         States are those of one batch, and go with it: a text's take up to 400 kB.
         """
         encoded = self._tokenizer.encode_batch(list(texts))
-        for batch in _alike(encoded):
-            vectors, *more = self._pass([encoded[i] for i in batch], outputs)
+        order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
+        for at in range(0, len(order), BATCH):
+            batch = order[at : at + BATCH]
+            longest = max(len(encoded[i].ids) for i in batch)
+            ids = np.zeros((len(batch), longest), dtype=np.int64)
+            mask = np.zeros_like(ids)
+            for row, i in enumerate(batch):
+                ids[row, : len(encoded[i].ids)] = encoded[i].ids
+                mask[row, : len(encoded[i].ids)] = 1
+            vectors, *more = self._session.run(list(outputs), {"input_ids": ids, "attention_mask": mask})
             for row, i in enumerate(batch):
                 yield i, encoded[i], vectors[row], more[0][row, : len(encoded[i].ids)] if more else None
-
-    def _pass(self, encoded: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
-        """These outputs of the model for one batch."""
-        longest = max(len(e.ids) for e in encoded)
-        ids = np.zeros((len(encoded), longest), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, e in enumerate(encoded):
-            ids[row, : len(e.ids)] = e.ids
-            mask[row, : len(e.ids)] = 1
-        return list(self._session.run(list(outputs), {"input_ids": ids, "attention_mask": mask}))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -207,12 +186,6 @@ class MiniLM:
                 if not file.exists():
                     _build(file)
         return str(file)
-
-
-def _alike(encoded: Sequence[Any]) -> list[list[int]]:
-    """The places of these texts in batches. Those of like length go together: less is padded."""
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i].ids))
-    return [order[at : at + BATCH] for at in range(0, len(order), BATCH)]
 
 
 def _build(file: Path) -> None:

@@ -82,6 +82,7 @@ def _light(token: str) -> bool:
     return token in STOP or not re.search(r"\w", token)
 
 
+@cache
 def counts(token: str) -> bool:
     """Whether a passage keeps a code for this word piece: it carries meaning."""
     return token not in _SPECIAL and not _light(token)
@@ -93,7 +94,11 @@ def projected(states: Any) -> Any:
 
 
 def _units(rows: Any) -> Any:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return rows / _lengths(rows)
+
+
+def _lengths(rows: Any) -> Any:
+    return np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
 def encode(tokens: Sequence[str], states: Any) -> bytes:
@@ -107,7 +112,9 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
     # The sum of a piece's states lies on the same side of every hyperplane as their mean.
     order = [row for rows in places.values() for row in rows]
     starts = np.cumsum([0, *map(len, places.values())])[:-1]
-    sums = np.add.reduceat(_units(states[order]), starts, axis=0)
+    units = states[order]
+    units /= _lengths(units)
+    sums = np.add.reduceat(units, starts, axis=0)
     return bytes(np.packbits(sums @ _hyperplanes(sums.shape[1]) > 0, axis=1).tobytes())
 
 

@@ -67,13 +67,22 @@ async def test_reading_gives_the_vectors_that_embedding_gives(minilm: MiniLM) ->
     assert np.allclose([v for v, _ in await minilm.read(texts)], await minilm.embed(texts), atol=1e-6)
 
 
-async def test_codes_made_beside_the_next_pass_are_those_made_after_it(minilm: MiniLM) -> None:
-    """Several lots at once, each of more than one batch: every passage keeps its own vector and codes, bit for bit."""
-    texts = [
-        f"Rule {n}: " + " ".join(f"word{n * 7 + k} of laptops" for k in range(n % 40)) for n in range(3 * BATCH + 5)
-    ]
+async def test_passages_read_in_several_lots_at_once_keep_their_own_vectors_and_codes(minilm: MiniLM) -> None:
+    texts = [f"Rule {n}: " + " ".join(f"word{n * 7 + k} of laptops" for k in range(n % 40)) for n in range(BATCH + 5)]
     lots = [texts, texts[::-1], texts[:1], []]
     read = await asyncio.gather(*(minilm.read(lot) for lot in lots))
     for lot, told in zip(lots, read, strict=True):
         passed = {i: (v.tolist(), rerank.encode(e.tokens, s)) for i, e, v, s in minilm._passed(lot)}
-        assert told == [passed[i] for i in range(len(lot))]
+        assert told == [passed[i] for i in range(len(lot))], "bit for bit"
+
+
+@given(WORDS)
+def test_a_code_is_the_signs_of_what_a_word_piece_sums_up_to(tokens: list[str]) -> None:
+    rows = states(tokens)
+    before = rows.copy()
+    codes = rerank.encode(tokens, rows)
+    assert np.array_equal(rows, before), "states belong to whoever made them"
+    kept = [t for t in dict.fromkeys(tokens) if rerank.counts(t)]
+    sums = [(rows / np.linalg.norm(rows, axis=1, keepdims=True))[[u == t for u in tokens]].sum(axis=0) for t in kept]
+    expected = [np.packbits(s @ rerank._hyperplanes(384) > 0).tobytes() for s in sums]
+    assert codes == b"".join(expected)
