@@ -84,7 +84,7 @@ async def stages(
 
     # The question before names what is asked about: both are one question. The answer before only leans on the order.
     question, *said = " ".join(t for t, _ in reversed(texts[:2])), *(t for t, _ in texts[2:])
-    reading = asyncio.gather(*(reader.asked(t) for t in (question, *said)))
+    reading = {t: asyncio.create_task(reader.asked(t)) for t in (question, *said)}
 
     async def search(text: str) -> dict[str, float]:
         found = await store.aquery(
@@ -95,9 +95,9 @@ async def stages(
     async def near() -> list[dict[str, float]]:
         if not comparable:
             return [{} for _ in texts]
-        if len(texts) != 2:
-            # The vector of what is read word by word comes with its words.
-            await reading
+        # The vector of what is read word by word comes with its words.
+        if comes := [reading[t] for t, _ in texts if t in reading]:
+            await asyncio.wait(comes)
         vectors = await _vectors(reader, [t for t, _ in texts])
         lap("embed")
         flat = iter(await store.near([v for vs in vectors for v in vs], recipe.depth))
@@ -106,7 +106,7 @@ async def stages(
     by_text, by_vector, words = await asyncio.gather(
         asyncio.gather(*(search(t) for t, _ in texts)),
         near(),
-        reading,
+        asyncio.gather(*reading.values()),
     )
     lap("search")
     fused = fuse(
