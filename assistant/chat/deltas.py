@@ -18,7 +18,7 @@ import httpx
 
 # One frame on a screen for the tokens of this time, longer while many answers grow at once: so many frames a second
 # serve all of them, and whoever asks then waits less for the first word.
-FRAME_S, FRAMES_A_SECOND, LONGEST_FRAME_S = 0.05, 120, 0.5
+FRAME_S, FRAMES_A_SECOND, LONGEST_FRAME_S = 0.05, 60, 0.5
 _BETWEEN = re.compile(rb"\r?\n\r?\n")
 _DATA = re.compile(rb"data: ?(\{.*\})", re.DOTALL)
 

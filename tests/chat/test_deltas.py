@@ -113,7 +113,7 @@ async def test_the_first_word_waits_for_no_other() -> None:
         assert source.given == 1
 
 
-@pytest.mark.parametrize(("growing", "frame"), [(1, 0.05), (6, 0.05), (24, 0.2), (200, 0.5)])
+@pytest.mark.parametrize(("growing", "frame"), [(1, 0.05), (3, 0.05), (12, 0.2), (200, 0.5)])
 async def test_all_answers_that_grow_share_the_frames_of_a_second(
     monkeypatch: pytest.MonkeyPatch, growing: int, frame: float
 ) -> None:
