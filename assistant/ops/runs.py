@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 SILENT = timedelta(seconds=60)
 DUE_S = 5.0
 SAID_BYTES, SAID_CHARS = 100_000, 400
+_KIND = re.compile(r"^([\w.]+(?:Error|Exception))\b", re.MULTILINE)
 _children: set[asyncio.Task[None]] = set()
 
 
@@ -103,11 +105,15 @@ async def _note_killed(settings: Settings, started_by: str, pid: int, signal: in
 
 
 def _why(said: bytes) -> str:
-    """What a run said at its end, for the log: a sentence of ours whole, of any other error its kind alone."""
+    """What a run said last, for the log: a sentence of ours whole, of any other error its kind alone.
+
+    What libraries say before that may hold text of documents.
+    """
     text = said.decode("utf-8", "replace").strip()
     if "Traceback" in text:
-        return f": {text.splitlines()[-1].partition(':')[0]}"
-    return f": {' '.join(text.split())[-SAID_CHARS:]}" if text else ""
+        kinds = _KIND.findall(text)
+        return f": {kinds[-1]}" if kinds else ""
+    return f": {text.splitlines()[-1][:SAID_CHARS]}" if text else ""
 
 
 def search_contradictions(settings: Settings) -> None:

@@ -111,5 +111,9 @@ async def test_a_run_that_is_killed_is_told_at_once(
 def test_of_an_error_that_is_not_ours_the_log_has_the_kind_alone() -> None:
     said = b'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: the text of a document'
     assert runs._why(said) == ": ValueError"
-    assert runs._why(b"There is no room.\nFree some.\n") == ": There is no room. Free some."
+    assert runs._why(said + b"\nand a second line of it") == ": ValueError"
+    assert (
+        runs._why(b"a parser: the text of a document\nThere is no room. Free some.\n")
+        == ": There is no room. Free some."
+    )
     assert runs._why(b"") == ""
