@@ -69,8 +69,8 @@ async def start(
         with said:
             code = await process.wait()
             if code:
-                said.seek(0)
-                log.warning("an indexing run ended with exit code %d%s", code, _why(said.read(SAID_BYTES)))
+                said.seek(max(0, said.seek(0, os.SEEK_END) - SAID_BYTES))
+                log.warning("an indexing run ended with exit code %d%s", code, _why(said.read()))
             if code < 0:
                 await _note_killed(settings, started_by, process.pid, -code)
 
