@@ -56,6 +56,7 @@ from assistant.domain import (
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index import joining
 from assistant.index.retrieve import Found, Today
+from assistant.index.scoring import leaning
 from assistant.memory import threads, work
 from assistant.texts import say
 
@@ -477,7 +478,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         """While the person reads: what the next question would wait for, and the summary of a long thread."""
         if self.answer is not None:
             if self.answer.text and not self._s.models.has(self._s.prompts["rewrite"].tier):
-                await asyncio.wait([self._s.knowledge.read_ahead(rewrite.leaning(self.answer.text))])
+                await asyncio.wait([self._s.knowledge.read_ahead(leaning(self.answer.text))])
             await summary.keep_up(
                 self._s.db,
                 self._asker,

@@ -11,12 +11,12 @@ from assistant.chat import structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.errors import ModelError
+from assistant.index.scoring import leaning
 from assistant.memory.threads import PastTurn
 
 LIMIT_S = 4.0
-# Enough of an answer to say what it was about: so much for a model that rewrites, so much for a search that leans on it
-# (mtragun_mini nDCG@10 .915 with 300 and with 600).
-ANSWER_CHARS, LEANING_CHARS = 600, 300
+# Enough of an answer to tell a model that rewrites what it was about.
+ANSWER_CHARS = 600
 
 
 class _Rewritten(BaseModel):
@@ -33,11 +33,6 @@ class Search:
     text: str
     before: tuple[tuple[str, float], ...] = ()
     note: str = "first question of its thread"
-
-
-def leaning(answer: str) -> str:
-    """What of an answer the search for the next question leans on."""
-    return answer[:LEANING_CHARS]
 
 
 def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:

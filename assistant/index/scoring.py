@@ -40,6 +40,8 @@ class Recipe:
 PIECE_WORDS = 40
 WHOLE_WORDS = 60
 PIECES = 12
+# Enough of an answer to say what it was about (mtragun_mini nDCG@10 .915 with 300 and with 600).
+LEANING_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,11 @@ def fuse(lists: Iterable[tuple[Mapping[str, float], float]]) -> dict[str, float]
         for key, value in scores.items():
             total[key] += weight * value  # type: ignore[assignment]
     return dict(total)
+
+
+def leaning(answer: str) -> str:
+    """What of an answer the search for the next question of its thread leans on."""
+    return answer[:LEANING_CHARS]
 
 
 def pieces(text: str) -> list[str]:

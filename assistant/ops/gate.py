@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, ReleaseReport, ReleaseRow
@@ -21,6 +22,7 @@ from assistant.index import release
 from assistant.index.release import Judgement
 from assistant.index.rerank import Reader
 from assistant.index.retrieve import Opened
+from assistant.index.scoring import leaning
 from assistant.index.store import Store, Table
 from assistant.index.unrestricted import Unrestricted
 from assistant.settings import GateSettings
@@ -30,8 +32,6 @@ METRICS = ("hit@1", "hit@5", "mrr")
 DEPTH = 10
 AT_ONCE = 8
 SHOWN = 3
-# As much of an answer as a follow-up is searched with.
-ANSWER_CHARS = 600
 LISTED = 100
 # So many of the newest reports are looked at for the best release.
 REPORTS = 200
@@ -94,7 +94,7 @@ class RetrievalGate:
         if not self.settings.enabled or not any(c.doc for c in self.cases):
             return Judgement()
         then, now_ = await self._search(against), await self._search(made)
-        held = {path for path, _ in (await then.table.documents()).values()}
+        held = await _paths(then.table)
         expected = {c.id: {d for d in [c.doc, *c.also] if d} & held for c in self.cases}
         gone = {c.id: sorted(expected[c.id]) for c in self.cases if expected[c.id] and expected[c.id] <= set(removed)}
         asked = [c for c in self.cases if expected[c.id] and c.id not in gone]
@@ -130,7 +130,7 @@ class RetrievalGate:
         body["ranks"] = marked
         best = await self._best(made, against, marked)
         gained = [c for c in self.cases if not expected[c.id] and c.doc]
-        if reason and (back := await self._way_back(made, against, now_, gained, {c.id: after[c.id] for c in asked})):
+        if reason and (back := await self._way_back(against, now_, gained, after)):
             # Cases compete with every document: where those that had left come back, what is left alone finds less.
             reason, body["back_to"] = "", back
         elif best is not None and not reason:
@@ -148,10 +148,8 @@ class RetrievalGate:
         count, and a release in which too few of them were does not.
         """
         async with self.db.read() as session:
-            accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
-            since = max((int(s) for s in (await session.exec(accepted)).all()), default=0)
-            lived = select(ReleaseRow.id).where(col(ReleaseRow.activated_at).is_not(None), col(ReleaseRow.id) >= since)
-            others = set((await session.exec(lived)).all()) - {made.id, against.id}
+            since, lived = await _lived(session)
+            others = set(lived) - {made.id, against.id}
             newest = select(ReleaseReport).where(col(ReleaseReport.release_id) >= since)
             newest = newest.order_by(col(ReleaseReport.release_id).desc()).limit(REPORTS)
             reports = (await session.exec(newest)).all()
@@ -170,7 +168,6 @@ class RetrievalGate:
 
     async def _way_back(
         self,
-        made: ReleaseRow,
         against: ReleaseRow,
         now_: _Search,
         gained: Sequence[Case],
@@ -180,22 +177,18 @@ class RetrievalGate:
 
         Only releases older than the active one count: whoever rolled back from a newer one did not want that again.
         """
-        there = {path for path, _ in (await now_.table.documents()).values()}
+        there = await _paths(now_.table)
         back = [c for c in gained if {c.doc, *c.also} & there]
         if not back:
             return None
         async with self.db.read() as session:
-            accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
-            since = max((int(i) for i in (await session.exec(accepted)).all()), default=0)
-            lived = select(ReleaseRow.id).where(col(ReleaseRow.activated_at).is_not(None))
-            between = (col(ReleaseRow.id) >= since, col(ReleaseRow.id) < against.id)
-            numbers = (await session.exec(lived.where(*between).order_by(col(ReleaseRow.id).desc()))).all()
-        for number in numbers:
+            _, lived = await _lived(session)
+        for number in (n for n in lived if n < (against.id or 0)):
             try:
-                row, table = await release.open_kept(self.db, self.store, number or 0)
+                row, table = await release.open_kept(self.db, self.store, number)
             except AssistantError:
                 continue
-            had = {path for path, _ in (await table.documents()).values()}
+            had = await _paths(table)
             if not all({c.doc, *c.also} & had for c in back):
                 continue
             cases = [*back, *(c for c in self.cases if c.id in after)]
@@ -221,6 +214,19 @@ class RetrievalGate:
         embedder = self.embedder_of(row) or self.embedder
         search = Unrestricted(self.db, self.store, embedder, Opened(row, table))
         return _Search(search, table, self.weight_before, by_text_alone=embedder.fingerprint != row.embedder)
+
+
+async def _lived(session: AsyncSession) -> tuple[int, list[int]]:
+    """The release that a person accepted last, 0 for none, and those since then that were ever live, newest first."""
+    accepted = select(AuditRow.subject).where(AuditRow.action == "accept release")
+    since = max((int(s) for s in (await session.exec(accepted)).all()), default=0)
+    lived = select(ReleaseRow.id).where(col(ReleaseRow.activated_at).is_not(None), col(ReleaseRow.id) >= since)
+    numbers = (await session.exec(lived.order_by(col(ReleaseRow.id).desc()))).all()
+    return since, [n for n in numbers if n is not None]
+
+
+async def _paths(table: Table) -> set[str]:
+    return {path for path, _ in (await table.documents()).values()}
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,7 @@ class _Search:
                     passages = (await self.search.everything(turn, DEPTH, before)).passages
                     # As the engine searches a thread without a model: the turn before and what it was answered with,
                     # which is here the best passage, for answers quote it.
-                    said = [turn, *(p.text[:ANSWER_CHARS] for p in passages[:1])]
+                    said = [turn, *(leaning(p.text) for p in passages[:1])]
                     before = [(text, self.weight_before) for text in said]
             return passages
 
