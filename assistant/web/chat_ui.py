@@ -35,6 +35,9 @@ async def on_chat_resume(thread: dict[str, Any]) -> None:
     """A thread is opened again; if its answer is still being written, go on showing it."""
     turn = house.turns().running(thread["id"])
     if turn is None:
+        if any(step["streaming"] for step in thread["steps"]):
+            # It became whole after Chainlit read the thread, which it draws once this has returned.
+            thread.update(await _data_layer().get_thread(thread["id"]) or {})
         return
     session = context.session
 

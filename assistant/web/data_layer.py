@@ -184,6 +184,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]
                 continue
             step = _step(message, thread_id, "assistant_message", ASSISTANT, run_of(message.id))
             step["output"] = linked(texts[message.id] + mark(message, present().language))
+            step["streaming"] = message.state == "streaming"
             steps.append(_run(message, thread_id, opened.ratings.get(message.id)))
             steps.append(step)
         return _thread(opened.thread, asker, steps)

@@ -119,6 +119,25 @@ async def test_a_reload_in_the_middle_of_an_answer_loses_nothing(site: Site, ada
     await again.close()
 
 
+async def test_an_answer_that_is_whole_just_after_a_reload_read_it_is_shown_whole(
+    site: Site, ada: httpx.AsyncClient
+) -> None:
+    first = await Chat(site, ada).open()
+    await first.send("overtake: long answer about days")
+    await asyncio.sleep(0.8)
+    thread = first.thread
+    await first.close()
+    again = await Chat(site, ada, thread).open()
+    for _ in range(200):
+        if shown := [d for e, d in again.events if e == "resume_thread"]:
+            break
+        await asyncio.sleep(0.1)
+    whole = (await _thread(ada, thread))["steps"][2]["output"]
+    assert whole.count("in writing") == 5
+    assert [shown[0]["steps"][2]["output"], again.screen()] == [whole, ""]
+    await again.close()
+
+
 async def test_a_second_question_waits_for_the_first_answer(site: Site, ada: httpx.AsyncClient) -> None:
     first = await Chat(site, ada).open()
     await first.send("long answer about days")
