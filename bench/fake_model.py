@@ -53,4 +53,12 @@ def event(delta: dict[str, str], finish: str | None = None) -> str:
 
 if __name__ == "__main__":
     app = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    # Connections stay open as long as behind nginx: shorter, one that is taken up again may just have been closed.
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+    )

@@ -7,25 +7,17 @@ text alone (server-sent events, https://html.spec.whatwg.org/multipage/server-se
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
-from weakref import WeakSet
 
 import httpx
 
-# One frame on a screen for the tokens of this time, longer while many answers grow at once: so many frames a second
-# serve all of them, and whoever asks then waits less for the first word.
-FRAME_S, FRAMES_A_SECOND, LONGEST_FRAME_S = 0.05, 60, 0.5
+from assistant.chat import pace
+
 _BETWEEN = re.compile(rb"\r?\n\r?\n")
 _DATA = re.compile(rb"data: ?(\{.*\})", re.DOTALL)
-
-
-def frame_s(growing: int) -> float:
-    """How long a frame is, in seconds, while so many answers grow."""
-    return min(max(FRAME_S, growing / FRAMES_A_SECOND), LONGEST_FRAME_S)
 
 
 class JoinedDeltas(httpx.AsyncBaseTransport):
@@ -33,14 +25,16 @@ class JoinedDeltas(httpx.AsyncBaseTransport):
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
-        self._streams: WeakSet[_Joined] = WeakSet()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        pace.here.leave()
         response = await self._inner.handle_async_request(request)
         headers = response.headers
         if headers.get("content-type", "").startswith("text/event-stream") and "content-encoding" not in headers:
             assert isinstance(response.stream, httpx.AsyncByteStream)
-            response.stream = _Joined(response.stream, self._streams)
+            response.stream = _Joined(response.stream)
+        else:
+            pace.here.come_back()
         return response
 
     async def aclose(self) -> None:
@@ -48,27 +42,29 @@ class JoinedDeltas(httpx.AsyncBaseTransport):
 
 
 class _Joined(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, beside: WeakSet[_Joined]) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream) -> None:
         self._inner = inner
-        self._all = beside
-        self._all.add(self)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         rest, speaking = b"", False
         async for data in self._inner:
             *events, rest = _BETWEEN.split(rest + data)
             bodies = joined(events)
-            speaking = speaking or any(_text(body) for body in map(_read, bodies))
+            if not speaking and any(_text(body) for body in map(_read, bodies)):
+                speaking = True
+                pace.here.come_back()
             if bodies:
                 yield b"".join(body + b"\n\n" for body in bodies)
             # Before the first word nothing waits.
             if speaking:
-                await asyncio.sleep(frame_s(len(self._all)))
+                # What was said may be held back yet, or be for us alone: the turn waits for its provider again.
+                pace.here.leave()
+                await pace.here.frame()
+        pace.here.come_back()
         if rest:
             yield rest
 
     async def aclose(self) -> None:
-        self._all.discard(self)
         await self._inner.aclose()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
-from assistant.chat.deltas import frame_s
+from assistant.chat import pace
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.services import Services
 from assistant.domain import Asker, Delta, Event, Final
@@ -17,10 +17,7 @@ SHUTDOWN_S = 3.0
 
 
 class RunningTurn:
-    """One turn in a task of its own; anybody may follow its events, from the start, as often as they like.
-
-    `growing` counts the turns that run, this one too.
-    """
+    """One turn in a task of its own; anybody may follow its events, from the start, as often as they like."""
 
     def __init__(
         self,
@@ -29,9 +26,7 @@ class RunningTurn:
         question_id: str,
         answer_id: str,
         beside: str,
-        growing: Callable[[], int],
     ) -> None:
-        self._growing = growing
         self.answer_id = answer_id
         self.question = question
         self._engine = engine
@@ -42,6 +37,7 @@ class RunningTurn:
         self._task = asyncio.create_task(self._run(question, question_id, beside), name=f"turn {answer_id}")
 
     async def _run(self, question: str, question_id: str, beside: str) -> None:
+        pace.here.begin(self.answer_id)
         try:
             try:
                 async for event in self._engine.turn(question, question_id, self.answer_id, beside):
@@ -52,12 +48,15 @@ class RunningTurn:
         except Exception as error:  # noqa: BLE001 - handed to whoever follows the turn
             self._error = error
         finally:
+            pace.here.end(self.answer_id)
             self._over = True
             async with self._changed:
                 self._changed.notify_all()
 
     async def _put(self, event: Event) -> None:
         self._events.append(event)
+        if isinstance(event, Delta):
+            pace.here.speak(self.answer_id)
         async with self._changed:
             self._changed.notify_all()
 
@@ -77,7 +76,7 @@ class RunningTurn:
                     raise self._error
                 return
             if any(isinstance(e, Delta) for e in fresh):
-                await asyncio.sleep(frame_s(self._growing()))
+                await pace.here.frame()
 
     def stop(self, *, interrupted: bool = False) -> None:
         """End it now; what was shown is kept and marked."""
@@ -124,7 +123,7 @@ class Turns:
         A question `beside` another is a new version of it; one that is stored already is answered once more.
         """
         engine = KnowledgeChatEngine(self._services, asker, thread_id, language)
-        turn = RunningTurn(engine, text, question_id, answer_id, beside, lambda: len(self._running))
+        turn = RunningTurn(engine, text, question_id, answer_id, beside)
         self._running[thread_id] = turn
         turn._task.add_done_callback(lambda _: self._forget(thread_id, turn))
         return turn
@@ -141,6 +140,7 @@ class Turns:
             task.add_done_callback(self._afterwards.discard)
 
     async def _after(self, turn: RunningTurn) -> None:
+        await pace.here.give_way()
         try:
             await turn._engine.afterwards()
         except AssistantError as error:

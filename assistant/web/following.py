@@ -88,13 +88,13 @@ class Follower:
         self._socket = self._session.socket_id
         self._shown = linked(self._text)
         step = self._step(streaming=not say_done)
-        if not self._started:
-            self._started = True
+        begins, self._started = not self._started, True
+        if begins:
             await self._emit("stream_start", step)
         if say_done:
             await self._emit("update_message", step)
             await self._tell({"done": True})
-        else:
+        elif not begins:
             await self._emit(
                 "stream_token", {"id": self._answer_id, "token": self._shown, "isSequence": True, "isInput": False}
             )

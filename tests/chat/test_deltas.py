@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
 
+from assistant.chat import pace
 from assistant.chat.deltas import JoinedDeltas, joined
 
 texts = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12)
@@ -50,8 +50,8 @@ class Reads(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 
 @pytest.fixture(autouse=True)
 def no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assistant.chat.deltas.FRAME_S", 0)
-    monkeypatch.setattr("assistant.chat.deltas.LONGEST_FRAME_S", 0)
+    monkeypatch.setattr("assistant.chat.pace.FRAME_S", 0)
+    monkeypatch.setattr("assistant.chat.pace.LONGEST_FRAME_S", 0)
 
 
 @given(texts)
@@ -113,27 +113,27 @@ async def test_the_first_word_waits_for_no_other() -> None:
         assert source.given == 1
 
 
-@pytest.mark.parametrize(("growing", "frame"), [(1, 0.05), (3, 0.05), (12, 0.2), (200, 0.5)])
-async def test_all_answers_that_grow_share_the_frames_of_a_second(
-    monkeypatch: pytest.MonkeyPatch, growing: int, frame: float
+async def test_others_give_way_while_our_part_of_the_first_word_is_done_and_not_while_the_provider_thinks(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.undo()
-    waits: list[float] = []
+    told: list[str] = []
 
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
+    class Thinks(Reads):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for read in self.reads:
+                told.append("thinks")
+                yield read
 
-    transport = JoinedDeltas(Reads([event("a") + b"\n\n", event("b") + b"\n\n"]))
-    async with httpx.AsyncClient(transport=transport) as http:
-        replies = [await http.send(http.build_request("GET", "http://m.test"), stream=True) for _ in range(growing)]
-        monkeypatch.setattr("assistant.chat.deltas.asyncio", SimpleNamespace(sleep=sleep))
-        await replies[0].aread()
-        assert waits == [frame, frame]
-        # Those that are over, read or not, take no frames any more.
-        for reply in replies[1:]:
-            await reply.aclose()
-        await (await http.get("http://m.test")).aread()
-        assert waits[2:] == [0.05, 0.05]
+    monkeypatch.setattr(pace.here, "leave", lambda: told.append("leave"))
+    monkeypatch.setattr(pace.here, "come_back", lambda: told.append("come back"))
+    source = Thinks([b": soon\n\n", event("", None) + b"\n\n", event("a") + b"\n\n", event("b") + b"\n\n"])
+    async with httpx.AsyncClient(transport=JoinedDeltas(source)) as http:
+        await http.get("http://m.test")
+    assert told == ["leave", "thinks", "thinks", "thinks", "come back", "leave", "thinks", "leave", "come back"]
+    told.clear()
+    async with httpx.AsyncClient(transport=JoinedDeltas(Reads([b"{}"], content_type="application/json"))) as http:
+        await http.get("http://m.test")
+    assert told == ["leave", "come back"]
 
 
 @pytest.mark.parametrize("headers", [{"content_type": "application/json"}, {"content_encoding": "gzip"}])
