@@ -442,12 +442,19 @@ def _classify(error: BaseException) -> tuple[str, float | None]:
         return "unauthorized", None
     if isinstance(error, ContextWindowExceededError):
         return "too_long", None
-    if isinstance(error, APIConnectionError):
+    if isinstance(error, APIConnectionError) or _unreachable(error):
         return "unreachable", None
     if isinstance(error, BadRequestError):
         return "bad_request", None
     status = getattr(error, "status_code", None)
     return f"http_{status}" if isinstance(status, int) else "broken", None
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether it began with a connection; LiteLLM calls that an internal error of the server, with status 500."""
+    while error is not None and not isinstance(error, httpx.TransportError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -15,6 +15,7 @@ from assistant.chat import evidence, extract
 from assistant.chat.models import Breaker, Broken, Call, Clipped, Models, Text, _seconds
 from assistant.domain import Passage, Place
 from assistant.settings import PROJECT, Settings
+from bench.processes import free_port
 from tests.chat.conftest import Provider
 from tests.fakes.openai import ANSWER
 from tests.fakes.wire import CutShort
@@ -86,6 +87,16 @@ async def test_a_broken_stream_is_never_shown_as_whole(provider: Provider, mode:
     assert text == ANSWER
     assert len(restarts) == 1
     assert [a.outcome for a in call.attempts][-1] == "ok"
+
+
+async def test_a_provider_that_cannot_be_reached_is_told_from_one_that_fails(provider: Provider) -> None:
+    settings = provider.settings("ok", "ok")
+    nobody = settings.models.deployments[0].model_copy(update={"api_base": f"http://127.0.0.1:{free_port()}/v1"})
+    chain = [nobody, settings.models.deployments[1]]
+    models = Models(Settings(models=settings.models.model_copy(update={"deployments": chain})))
+    text, _, call = await run(models)
+    assert text == ANSWER
+    assert [a.outcome for a in call.attempts] == ["unreachable", "ok"]
 
 
 @pytest.mark.parametrize("framing", ["chunked", "unchunked"])
