@@ -88,16 +88,16 @@ class Follower:
         self._socket = self._session.socket_id
         self._shown = linked(self._text)
         step = self._step(streaming=not say_done)
-        begins, self._started = not self._started, True
-        if begins:
+        if not self._started:
+            self._started = True
             await self._emit("stream_start", step)
-        if say_done:
-            await self._emit("update_message", step)
-            await self._tell({"done": True})
-        elif not begins:
+        elif not say_done:
             await self._emit(
                 "stream_token", {"id": self._answer_id, "token": self._shown, "isSequence": True, "isInput": False}
             )
+        if say_done:
+            await self._emit("update_message", step)
+            await self._tell({"done": True})
 
     def _step(self, *, streaming: bool) -> dict[str, Any]:
         at = utc_now()

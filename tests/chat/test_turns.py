@@ -38,3 +38,4 @@ async def test_other_answers_are_held_until_a_turn_speaks() -> None:
     said = aiter(turn.events())
     assert [await anext(said), await anext(said)] == [SEARCH, WORD]
     await asyncio.wait_for(held, 0.1)
+    await turn.wait()

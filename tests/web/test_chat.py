@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -102,18 +103,25 @@ async def test_stop_ends_the_answer_and_keeps_what_was_shown(chat: Chat, ada: ht
     assert len(steps[2]["output"]) > 20
 
 
-async def test_a_reload_in_the_middle_of_an_answer_loses_nothing(site: Site, ada: httpx.AsyncClient) -> None:
+async def _reloaded(site: Site, ada: httpx.AsyncClient, question: str, shown: Callable[[str, Any], bool]) -> Chat:
+    """A talk whose page was reloaded in the middle of an answer, once such an event has come."""
     first = await Chat(site, ada).open()
-    await first.send("long answer about days")
+    await first.send(question)
     await asyncio.sleep(0.8)
-    thread = first.thread
     await first.close()
-    again = await Chat(site, ada, thread).open()
+    again = await Chat(site, ada, first.thread).open()
     for _ in range(200):
-        if any(e == "window_message" and d.get("done") for e, d in again.events):
+        if any(shown(event, data) for event, data in again.events):
             break
         await asyncio.sleep(0.1)
-    whole = (await _thread(ada, thread))["steps"][2]["output"]
+    return again
+
+
+async def test_a_reload_in_the_middle_of_an_answer_loses_nothing(site: Site, ada: httpx.AsyncClient) -> None:
+    again = await _reloaded(
+        site, ada, "long answer about days", lambda event, data: event == "window_message" and data.get("done")
+    )
+    whole = (await _thread(ada, again.thread))["steps"][2]["output"]
     assert again.screen() == whole
     assert whole.count("in writing") == 5
     await again.close()
@@ -122,19 +130,11 @@ async def test_a_reload_in_the_middle_of_an_answer_loses_nothing(site: Site, ada
 async def test_an_answer_that_is_whole_just_after_a_reload_read_it_is_shown_whole(
     site: Site, ada: httpx.AsyncClient
 ) -> None:
-    first = await Chat(site, ada).open()
-    await first.send("overtake: long answer about days")
-    await asyncio.sleep(0.8)
-    thread = first.thread
-    await first.close()
-    again = await Chat(site, ada, thread).open()
-    for _ in range(200):
-        if shown := [d for e, d in again.events if e == "resume_thread"]:
-            break
-        await asyncio.sleep(0.1)
-    whole = (await _thread(ada, thread))["steps"][2]["output"]
+    again = await _reloaded(site, ada, "overtake: long answer about days", lambda event, _: event == "resume_thread")
+    shown = next(data for event, data in again.events if event == "resume_thread")
+    whole = (await _thread(ada, again.thread))["steps"][2]["output"]
     assert whole.count("in writing") == 5
-    assert [shown[0]["steps"][2]["output"], again.screen()] == [whole, ""]
+    assert [shown["steps"][2]["output"], again.screen()] == [whole, ""]
     await again.close()
 
 
