@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,14 +27,22 @@ PROVIDER = "builtin"
 MODEL = f"{PROVIDER}/extract"
 QUOTES = 3
 WINDOW_CHARS = 600
+# What is quoted beside a sentence, and beside a row, which says by itself what it means.
+NEAR, NEAR_ROW = (1, -1, 2, -2), (1, -1)
 CANDIDATE_PASSAGES = 5
 # A further quotation must be nearly as good as the best one.
 FURTHER = 0.7
 # What a sentence counts whose passage has a newer one about the same thing.
 OLDER = 0.6
+# What a word counts that a sentence lacks, where it stands beside: in its title, its neighbours, or in what it stands
+# under (its heading, or the question or opening that it follows).
+IN_TITLE, BESIDE, UNDER = 0.25, 0.5, 0.9
+# A heading is short.
+HEADING_WORDS = 10
 _ROWS = " · "
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
 _ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
+_NOT_HEADING = re.compile(r"[.!?:;,]\W*$|^\W*[-*•–]\s|^(?!.*[^\W\d_]{3})", re.DOTALL)
 _CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")
 
 
@@ -46,29 +54,51 @@ class _Sentence:
         self.score = 0.0
         # The names of a table's columns say nothing by themselves; each row says them again.
         self.names_columns = table_rows.names_columns(self.text, following)
+        self.is_heading = False
+        self.under: frozenset[str] = frozenset()
 
     def quotable(self) -> bool:
-        said = len(self.text) >= 12 and not self.names_columns
+        said = len(self.text) >= 12 and not self.names_columns and not self.is_heading
         return said and not self.text.endswith("?") and not _CODE.search(self.text)
 
 
+def _sentences(passage: evidence.Numbered) -> list[_Sentence]:
+    """The sentences of a passage, each with the words of the heading it stands under."""
+    found = [_Sentence(passage, a, b, i, after) for i, (a, b, after) in enumerate(_with_next(passage.text))]
+    under: frozenset[str] = frozenset()
+    for sentence, is_heading in zip(found, _headings(passage.text, [(s.start, s.end) for s in found]), strict=True):
+        sentence.is_heading, sentence.under = is_heading, under
+        if is_heading:
+            under = frozenset(sentence.stems)
+    return found
+
+
+def _headings(text: str, places: Sequence[tuple[int, int]]) -> Iterator[bool]:
+    """For each sentence whether it is a heading: a short line alone that ends like none, above one that is not."""
+    alike = []
+    for start, end in places:
+        line = text[start:end]
+        alone = text[:start].rstrip(" \t")[-1:] in ("", "\n") and text[end : end + 2] == "\n\n"
+        short = len(line.split()) <= HEADING_WORDS and not table_rows.is_line_of_table(line)
+        alike.append(alone and short and not _NOT_HEADING.search(line))
+    # Short lines one below the other are a list.
+    yield from (one and not after for one, after in zip(alike, [*alike[1:], True], strict=False))
+
+
 def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
-    """Score by the share of the question's idf that a sentence, or its neighbours by half, covers."""
+    """Score by the share of the question's idf that a sentence covers, and in part what it stands under and beside."""
     total = len(sentences) + 1
     frequency = Counter(s for sentence in sentences for s in sentence.stems)
     idf = {s: math.log(total / (1 + frequency[s])) + 0.3 for s in set(question)}
     whole = sum(idf.values()) or 1.0
     for i, sentence in enumerate(sentences):
-        title = set(stems(sentence.passage.title))
-        near: dict[str, float] = {}
+        near = dict.fromkeys(stems(sentence.passage.title), IN_TITLE)
         for other in (i + 1, i - 1):
             if 0 <= other < len(sentences) and sentences[other].passage is sentence.passage:
-                # What follows a question answers it.
-                weight = 0.9 if other < i and sentences[other].text.endswith("?") else 0.5
-                near |= dict.fromkeys(sentences[other].stems, weight)
-        covered = sum(
-            w * (1.0 if s in sentence.stems else near.get(s, 0.25 if s in title else 0.0)) for s, w in idf.items()
-        )
+                opens = other < i and sentences[other].text.endswith(("?", ":"))
+                near |= dict.fromkeys(sentences[other].stems, UNDER if opens else BESIDE)
+        near |= dict.fromkeys(sentence.under, UNDER)
+        covered = sum(w * (1.0 if s in sentence.stems else near.get(s, 0.0)) for s, w in idf.items())
         sentence.score = covered / whole
 
 
@@ -80,12 +110,9 @@ def _prior(n: int) -> float:
 async def quote(prompt: str, embedder: Embedder | None = None) -> str:
     """The answer as Markdown quotations: best sentence in bold, in its surroundings, each with its number."""
     passages, question, language = evidence.read(prompt)
-    sentences = [
-        _Sentence(passage, start, end, i, following)
-        for passage in passages[:CANDIDATE_PASSAGES]
-        for i, (start, end, following) in enumerate(_with_next(passage.text))
-    ]
-    candidates = [s for s in sentences if s.quotable()]
+    sentences = [s for passage in passages for s in _sentences(passage)]
+    nearest = {p.n for p in passages[:CANDIDATE_PASSAGES]}
+    candidates = [s for s in sentences if s.passage.n in nearest and s.quotable()]
     if not candidates:
         return say(language, "chat.declined")
     _lexical(stems(question), sentences)
@@ -105,7 +132,8 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
             break
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
-    quotes = [f"> {_window(s, frozenset(stems(question)))} [{s.passage.n}]" for s in chosen]
+    shown: set[tuple[int, int]] = set()
+    quotes = [f"> {_window(s, frozenset(stems(question)), shown)} [{s.passage.n}]" for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
@@ -116,28 +144,34 @@ def _with_next(text: str) -> list[tuple[int, int, str]]:
     return [(*p, after) for p, after in zip(places, [*following, ""], strict=True)]
 
 
-def _window(sentence: _Sentence, asked: frozenset[str]) -> str:
+def _window(sentence: _Sentence, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
     """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
 
-    Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again.
+    Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again. A
+    heading begins one. Nothing is shown twice: `shown` holds the passage and place of what was, and grows.
     """
     text = sentence.passage.text
-    around = [text[a:b] for a, b in table_rows.sentences(text)]
+    places = [*table_rows.sentences(text)]
+    around = [text[a:b] for a, b in places]
     names = {n for n, (one, after) in enumerate(pairwise(around)) if table_rows.names_columns(one, after)}
+    heads = {n for n, is_heading in enumerate(_headings(text, places)) if is_heading}
     at = sentence.position
     first = last = at
     size = len(around[at])
-    for step in (1, -1, 2, -2):
+    for step in NEAR_ROW if table_rows.is_line_of_table(around[at]) else NEAR:
         other = at + step
-        if other not in (first - 1, last + 1) or not 0 <= other < len(around) or other in names:
+        if other not in (first - 1, last + 1) or not 0 <= other < len(around):
+            continue
+        if other in names or (sentence.passage.n, other) in shown or (first if step < 0 else other) in heads:
             continue
         if size + len(around[other]) < WINDOW_CHARS:
             first, last, size = min(first, other), max(last, other), size + len(around[other])
     out = ""
     for i in range(first, last + 1):
+        shown.add((sentence.passage.n, i))
         piece = _flat(table_rows.as_line(around[i], WINDOW_CHARS, asked))
-        of_table = table_rows.is_line_of_table(around[i]) or (i > first and table_rows.is_line_of_table(around[i - 1]))
-        out += (_ROWS if of_table else " ") if out else ""
+        apart = i > first and (table_rows.is_line_of_table(around[i - 1]) or i - 1 in heads)
+        out += (_ROWS if apart or table_rows.is_line_of_table(around[i]) else " ") if out else ""
         out += f"**{piece}**" if i == at else piece
     return out
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from assistant.errors import ParseError
+from assistant.index.wrapped import unwrapped
 
 CELL_CHARS = 2_000
 Kind = Literal["heading", "text", "row", "code"]
@@ -107,7 +108,7 @@ class Page:
     def paragraphs(self, text: str) -> None:
         """Plain text, a block for each paragraph."""
         for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
-            self.add(paragraph)
+            self.add(unwrapped(paragraph))
 
     def append(self, other: Parsed, deeper: int = 1) -> None:
         """All blocks of another text, its headings `deeper` below the one it stands under."""

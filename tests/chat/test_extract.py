@@ -86,3 +86,30 @@ async def test_the_names_of_columns_are_no_answer_and_prose_beside_a_table_is_qu
     answer = await extract.quote(prompt("Who books hotels?", passage(TABLE, "Travel")))
     assert answer.split("\n\n")[1] == "> **Hotels are booked by the office.** [1]"
     assert "|" not in answer
+
+
+SECTIONS = (
+    "7. Guests\n\nWrite the reason on the receipt.\n\n8. Meals\n\nUp to 35 € a head, twice a year. Ask first.\n\n"
+    "9. Gifts\n\nUp to 20 € a year and supplier. Never during a tender."
+)
+
+
+async def test_what_stands_under_the_heading_that_is_asked_about_answers_and_the_heading_begins_the_quotation() -> None:
+    answer = await extract.quote(prompt("What is the limit for gifts?", passage(SECTIONS)))
+    assert "> 9. Gifts · **Up to 20 € a year and supplier.** Never during a tender. [1]" in answer
+
+
+async def test_a_heading_alone_is_no_answer_and_short_lines_below_each_other_are_no_headings() -> None:
+    bullets = (
+        "Third quarter\n\n412,000 active loggers\n\n31 new customers\n\nThe figures are from October. Ask finance."
+    )
+    answer = await extract.quote(prompt("How many active loggers are there?", passage(bullets)))
+    assert "**412,000 active loggers**" in answer
+    assert "**Third quarter**" not in answer
+
+
+async def test_no_sentence_is_quoted_twice() -> None:
+    sentences = [f"Rule {n} for leave is about the day {n} of leave." for n in range(1, 9)]
+    answer = await extract.quote(prompt("What are the rules for leave?", passage(" ".join(sentences))))
+    assert answer.count("\n> ") > 1
+    assert all(answer.count(sentence) <= 1 for sentence in sentences)

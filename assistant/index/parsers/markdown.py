@@ -8,6 +8,7 @@ from typing import Any
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, decode, moment
 from assistant.index.sources.narrowing import named
+from assistant.index.wrapped import unwrapped
 
 # Every pattern is bounded: a file of opening marks alone would else be searched to its end from each of them.
 _LIQUID = re.compile(r"\{%.{0,2000}?%\}|\{\{.{0,2000}?\}\}", re.DOTALL)
@@ -25,7 +26,7 @@ _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.{0,2000}?-->", re.DOTALL)
 _MARKS = re.compile(r"(\*\*|__)(?=\S)(.{1,1000}?)(?<=\S)\1")
 
 
-def _plain_line(line: str) -> str:
+def _plain_line(text: str) -> str:
     def link(found: re.Match[str]) -> str:
         label, target = found.group(1).strip(), found.group(2).strip("<>")
         if found.group().startswith("!"):
@@ -33,8 +34,8 @@ def _plain_line(line: str) -> str:
         outside = target.startswith(("http://", "https://", "mailto:")) and target.removeprefix("mailto:") != label
         return f"{label} ({target.removeprefix('mailto:')})" if outside and label else label or target
 
-    line = _LINK.sub(link, line)
-    return _MARKS.sub(r"\2", _HTML_TAG.sub("", line))
+    text = _LINK.sub(link, text)
+    return _MARKS.sub(r"\2", _HTML_TAG.sub("", text))
 
 
 def markdown(data: bytes) -> Parsed:
@@ -80,7 +81,8 @@ def write_markdown(source: str, page: Page) -> None:
             page.table(rows)
             rows.clear()
         if lines:
-            page.add("\n".join(lines), "code" if fence else "text")
+            text = "\n".join(lines)
+            page.add(text, "code") if fence else page.add(_plain_line(unwrapped(text)))
             lines.clear()
 
     for line in source.split("\n"):
@@ -105,10 +107,10 @@ def write_markdown(source: str, page: Page) -> None:
             flush()
         elif lines and re.fullmatch(r"(=+|-{3,})\s*", line) and len(lines) == 1:
             title = lines.pop()
-            page.add(title, "heading", 1 if line.startswith("=") else 2)
+            page.add(_plain_line(title), "heading", 1 if line.startswith("=") else 2)
         elif re.match(r"\s*(?:[-*+]|\d+[.)])\s+", line):
             flush()
-            lines.append(_plain_line(line.rstrip()))
-        elif plain := _plain_line(line).rstrip():
-            lines.append(plain if lines else plain.lstrip())
+            lines.append(line.rstrip())
+        elif _plain_line(line).strip():
+            lines.append(line.rstrip() if lines else line.strip())
     flush()

@@ -10,6 +10,7 @@ from typing import Any
 from assistant.errors import ParseError
 from assistant.index.page import Page, Parsed, moment
 from assistant.index.parsers import pdf_lines, picture
+from assistant.index.wrapped import unwrapped
 
 _UNDECODED = " in a form that is not read; print it to a new PDF"
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.?\s+[A-ZÄÖÜ][^.!?;]{2,70}$")
@@ -71,7 +72,7 @@ def _write(found: Sequence[pdf_lines.Line], page: Page) -> None:
         if isinstance(piece, str) and piece and not heading:
             lines.append(piece)
             continue
-        page.add("\n".join(lines))
+        page.add(unwrapped("\n".join(lines)))
         lines = []
         if isinstance(piece, list):
             page.table(piece)
