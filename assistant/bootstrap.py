@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import secrets
@@ -345,6 +346,9 @@ async def sync(
             check=check,
             alerts=alerts.channels(settings),
         )
+        # What is imported by now stays, and need not be walked over and over beside the model.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
         report = await ingest.sync(
             work,
             sources,

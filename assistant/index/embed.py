@@ -12,10 +12,11 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -27,7 +28,7 @@ from assistant.index.words import WordTable
 from assistant.settings import IndexSettings, Settings
 
 MAX_TOKENS = 256
-BATCH = 32
+BATCH = 64
 CALLS_AT_ONCE = 4
 # How long a question waits for its vector, how long a provider that gave none is left alone, and how many are kept.
 QUESTION_S, REST_S, REMEMBERED = 5.0, 15.0, 256
@@ -35,6 +36,8 @@ QUESTION_S, REST_S, REMEMBERED = 5.0, 15.0, 256
 _PACKED = frozenset({"openai", "azure", "hosted_vllm"})
 KEPT, KEEP_CHARS, KEPT_QUESTIONS = 6_000, 600, 256
 LAYERS, HEADS, WIDTH = 6, 12, 384
+PROJECTION = "projection"
+T = TypeVar("T")
 OnCall = Callable[[Attempt], None]
 
 
@@ -55,30 +58,28 @@ def embedder_from(settings: Settings, on_call: OnCall | None = None, *, hurried:
 class MiniLM:
     """all-MiniLM-L6-v2 as an int8 ONNX graph, rebuilt once from the packaged weights: 23 MB, no torch.
 
-    Vectors have 384 floats and unit length; texts are cut at 256 tokens, as the model was trained.
+    Vectors have 384 floats and unit length; texts are cut at 256 tokens, as the model was trained. A text is a pass of
+    its own, on one core, and `threads` of them (0: as many as there are cores) are under way at once: many in one pass
+    do not fit into a core's cache and take twice as long (docs/decisions/0019-one-text-a-pass.md). What it is read with
+    would also colour its vector, for the int8 steps are scaled to the whole pass.
     """
 
-    fingerprint = "minilm-l6-v2-int8-3"
+    fingerprint = "minilm-l6-v2-int8-4"
     dimension = WIDTH
     kind: rerank.WordCodes = "model"
     word_codes: rerank.WordCodes = "model"
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self._folder = folder
-        self._threads = threads
+        self._threads = threads or os.cpu_count() or 1
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._questions: OrderedDict[str, rerank.Asked] = OrderedDict()
         self._keeping = threading.Lock()
-        self._passing = threading.Lock()
+        self._loading = threading.Lock()
 
     async def ready(self) -> None:
         """Load the model while something else is done."""
-
-        def now() -> None:
-            with self._passing:
-                self._session, self._tokenizer  # noqa: B018 - loads them
-
-        await asyncio.to_thread(now)
+        await asyncio.to_thread(self._loaded)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         # Looked up once each: a thread that reads passages may drop the oldest at any moment.
@@ -96,12 +97,12 @@ class MiniLM:
         fresh = [t for t in dict.fromkeys(texts) if t not in found]
         if len(fresh) == 1:
             # One text is a question, which is read word by word next: the pass serves both.
-            vectors = [self._question(fresh[0])[0]]
+            found[fresh[0]] = self._question(fresh[0])[0].tolist()
         else:
-            by_place = {i: vector for i, _, vector, _ in self._passed(fresh, ["embedding"])}
-            vectors = [by_place[i] for i in range(len(fresh))]
-        self._keep(fresh, vectors)
-        return [found[t] if t in found else vectors[fresh.index(t)].tolist() for t in texts]
+            vectors = self._passed(fresh, lambda _, vector: vector, ["embedding"])
+            self._keep(fresh, vectors)
+            found |= {t: v.tolist() for t, v in zip(fresh, vectors, strict=True)}
+        return [found[t] for t in texts]
 
     def _keep(self, texts: Sequence[str], vectors: Sequence[Any]) -> None:
         with self._keeping:
@@ -111,8 +112,8 @@ class MiniLM:
 
     def _question(self, text: str) -> tuple[Any, rerank.Asked]:
         """The vector of a question, and the question word by word."""
-        ((_, encoded, vector, states),) = self._passed([text])
-        asked = rerank.question(encoded.tokens, states, weights.rarity(encoded.ids))
+        ((encoded, vector, rows),) = self._passed([text], lambda *read: read)
+        asked = rerank.asked(encoded.tokens, rows, weights.rarity(encoded.ids))
         self._keep([text], [vector])
         with self._keeping:
             self._questions[text] = asked
@@ -123,14 +124,10 @@ class MiniLM:
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
         """The vector of each passage and its codes for `rerank.scores`, from one pass."""
 
-        def now() -> list[tuple[list[float], bytes]]:
-            # One pass at a time takes all cores; a second one would only take memory. Codes made on a thread beside the
-            # next pass cost it what they save: its threads wait for each other at every step (measured).
-            with self._passing:
-                read = {i: (vector.tolist(), rerank.encode(e.tokens, s)) for i, e, vector, s in self._passed(texts)}
-            return [read[i] for i in range(len(texts))]
+        def made(encoded: Any, vector: Any, rows: Any) -> tuple[list[float], bytes]:
+            return vector.tolist(), rerank.encode(encoded.tokens, rows)
 
-        return await asyncio.to_thread(now)
+        return await asyncio.to_thread(self._passed, texts, made)
 
     async def codes(self, texts: Sequence[str]) -> list[bytes]:
         """The codes of each passage, for one that has its vectors from elsewhere."""
@@ -142,24 +139,26 @@ class MiniLM:
         kept = self._questions.get(question)
         return kept or (await asyncio.to_thread(self._question, question))[1]
 
-    def _passed(self, texts: Sequence[str], outputs: Sequence[str] = ("embedding", "states")) -> Iterator[Any]:
-        """Place, word pieces, vector and token states of each text. Those of like length go together: less is padded.
+    def _passed(
+        self, texts: Sequence[str], made: Callable[..., T], outputs: Sequence[str] = ("embedding", "projected")
+    ) -> list[T]:
+        """What `made` makes of each text's word pieces, vector and projected token states (200 kB, so not kept)."""
+        session, tokenizer = self._loaded()
 
-        States are those of one batch, and go with it: a text's take up to 400 kB.
-        """
-        encoded = self._tokenizer.encode_batch(list(texts))
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
-        for at in range(0, len(order), BATCH):
-            batch = order[at : at + BATCH]
-            longest = max(len(encoded[i].ids) for i in batch)
-            ids = np.zeros((len(batch), longest), dtype=np.int64)
-            mask = np.zeros_like(ids)
-            for row, i in enumerate(batch):
-                ids[row, : len(encoded[i].ids)] = encoded[i].ids
-                mask[row, : len(encoded[i].ids)] = 1
-            vectors, *more = self._session.run(list(outputs), {"input_ids": ids, "attention_mask": mask})
-            for row, i in enumerate(batch):
-                yield i, encoded[i], vectors[row], more[0][row, : len(encoded[i].ids)] if more else None
+        def one(encoded: Any) -> T:
+            read = session.run(list(outputs), {"input_ids": np.array([encoded.ids], dtype=np.int64)})
+            return made(encoded, *(output[0] for output in read))
+
+        encoded = tokenizer.encode_batch(list(texts))
+        return list(self._passes.map(one, encoded) if min(self._threads, len(texts)) > 1 else map(one, encoded))
+
+    @cached_property
+    def _passes(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, "passes")
+
+    def _loaded(self) -> tuple[Any, Any]:
+        with self._loading:
+            return self._session, self._tokenizer
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -172,10 +171,11 @@ class MiniLM:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or os.cpu_count() or 1
-        # Spinning threads win little here and take the cores from the event loop.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(self._graph(), options, providers=["CPUExecutionProvider"])
+        options.intra_op_num_threads = 1
+        # Fused with its addition, a layer's norm takes four times as long (onnxruntime 1.32): a fifth of a pass.
+        fused = ["SkipLayerNormFusion"]
+        providers = ["CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(self._graph(), options, providers, disabled_optimizers=fused)
 
     def _graph(self) -> str:
         """The path of the quantised graph, made at the first use; several processes may ask at once."""
@@ -198,8 +198,16 @@ def _build(file: Path) -> None:
     whole, fresh = file.with_suffix(f".{os.getpid()}.full"), file.with_suffix(f".{os.getpid()}.new")
     try:
         onnx.save(_network(published), str(whole))
-        # A scale for each channel: vectors keep a cosine of .994 to full precision, with one for all it is .949.
-        quantize_dynamic(str(whole), str(fresh), weight_type=QuantType.QInt8, per_channel=True)
+        # A scale for each channel: vectors keep a cosine of .994 to full precision, with one for all it is .949. What
+        # onnxruntime's own attention gives has no type that the quantiser could infer.
+        quantize_dynamic(
+            str(whole),
+            str(fresh),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            nodes_to_exclude=[PROJECTION],
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
         fresh.replace(file)
     finally:
         whole.unlink(missing_ok=True)
@@ -207,7 +215,10 @@ def _build(file: Path) -> None:
 
 
 def _network(published: dict[str, Any]) -> Any:
-    """BERT's encoder, token states and their mean at unit length, as ONNX nodes (Devlin 2019, Reimers 2019)."""
+    """BERT's encoder as ONNX nodes (Devlin 2019, Reimers 2019) for texts of one length.
+
+    It gives the mean of the token states at unit length, and each state as `rerank.projected` has it.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     nodes: list[Any] = []
@@ -242,37 +253,30 @@ def _network(published: dict[str, Any]) -> Any:
     places = node("Slice", const("places", published[embeddings.format("position")]), ints(0), length, ints(0))
     x = node("Add", node("Add", words, places), const("type", published[embeddings.format("token_type")][0]))
     x = norm(x, "embeddings.LayerNorm")
-    mask = node("Cast", "attention_mask", to=TensorProto.FLOAT)
-    hidden = node("Mul", node("Sub", scalar(1.0), mask), scalar(-1e9))
-    hidden = node("Unsqueeze", hidden, ints(1, 2))
     for i in range(LAYERS):
         layer = f"encoder.layer.{i}."
-        heads = ints(0, 0, HEADS, WIDTH // HEADS)
-        query, key, value = (
-            node("Reshape", linear(x, f"{layer}attention.self.{part}"), heads) for part in ("query", "key", "value")
-        )
-        query, value = (node("Transpose", part, perm=[0, 2, 1, 3]) for part in (query, value))
-        scores = node("MatMul", query, node("Transpose", key, perm=[0, 2, 3, 1]))
-        scores = node("Add", node("Mul", scores, scalar((WIDTH // HEADS) ** -0.5)), hidden)
-        mixed = node("Transpose", node("MatMul", node("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
-        mixed = linear(node("Reshape", mixed, ints(0, 0, WIDTH)), f"{layer}attention.output.dense")
+        query, key, value = (linear(x, f"{layer}attention.self.{part}") for part in ("query", "key", "value"))
+        mixed = node("MultiHeadAttention", query, key, value, domain="com.microsoft", num_heads=HEADS)
+        mixed = linear(mixed, f"{layer}attention.output.dense")
         x = norm(node("Add", x, mixed), f"{layer}attention.output.LayerNorm")
         wide = linear(x, f"{layer}intermediate.dense")
         gate = node("Add", node("Erf", node("Div", wide, scalar(2**0.5))), scalar(1.0))
         wide = node("Mul", node("Mul", wide, gate), scalar(0.5))
         x = norm(node("Add", x, linear(wide, f"{layer}output.dense")), f"{layer}output.LayerNorm")
-    weight = node("Unsqueeze", mask, ints(2))
-    total = node("ReduceSum", node("Mul", x, weight), ints(1), keepdims=0)
-    mean = node("Div", total, node("ReduceSum", weight, ints(1), keepdims=0))
+    mean = node("ReduceMean", x, axes=[1], keepdims=0)
     nodes.append(helper.make_node("LpNormalization", [mean], ["embedding"], axis=1, p=2))
-    nodes.append(helper.make_node("Identity", [x], ["states"]))
-    shapes = [helper.make_tensor_value_info(n, TensorProto.INT64, ["b", "s"]) for n in ("input_ids", "attention_mask")]
+    units = node("LpNormalization", x, axis=2, p=2)
+    planes = const("hyperplanes", rerank.hyperplanes(WIDTH))
+    nodes.append(helper.make_node("MatMul", [units, planes], ["projected"], name=PROJECTION))
+    shapes = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["b", "s"])]
     results = [
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["b", WIDTH]),
-        helper.make_tensor_value_info("states", TensorProto.FLOAT, ["b", "s", WIDTH]),
+        helper.make_tensor_value_info("projected", TensorProto.FLOAT, ["b", "s", rerank.BITS]),
     ]
     graph = helper.make_graph(nodes, "minilm", shapes, results, list(constants.values()))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)], ir_version=9
+    )
     # Nothing in it is left to prepare; without this the quantiser says at the first start that there might be.
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     return model
@@ -365,7 +369,7 @@ class LiteLLMEmbedder:
 
     async def _vectors(self, texts: Sequence[str]) -> list[list[float]]:
         await self.ready()
-        parts = [texts[at : at + BATCH * 2] for at in range(0, len(texts), BATCH * 2)]
+        parts = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]
         # A question, in one call, does not wait for the room that passages share.
         room = self._room if len(parts) > 1 else contextlib.nullcontext()
         calls = (self._asked_for(p, room) for p in parts)

@@ -72,7 +72,8 @@ class Reader(Embedder, Protocol):
 
 
 @cache
-def _hyperplanes(width: int) -> Any:
+def hyperplanes(width: int) -> Any:
+    """The random hyperplanes on whose sides states of this width are told, `BITS` of them, one column each."""
     # The legacy generator is frozen: codes in an index must mean the same under every numpy.
     signs = np.random.RandomState(7).choice((-1.0, 1.0), (width, BITS))
     return (signs / width**0.5).astype(np.float32)
@@ -89,20 +90,17 @@ def counts(token: str) -> bool:
 
 
 def projected(states: Any) -> Any:
-    """States as they are compared, one unit row of `BITS` floats each; their signs are codes."""
-    return _units(_units(states) @ _hyperplanes(states.shape[1]))
+    """Where states lie beside the hyperplanes, a row of `BITS` floats each; their signs are codes."""
+    return units(states) @ hyperplanes(states.shape[1])
 
 
-def _units(rows: Any) -> Any:
-    return rows / _lengths(rows)
+def units(rows: Any) -> Any:
+    """The rows at unit length."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def _lengths(rows: Any) -> Any:
-    return np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-
-
-def encode(tokens: Sequence[str], states: Any) -> bytes:
-    """The codes of a passage from its word pieces and their states, one row each."""
+def encode(tokens: Sequence[str], rows: Any) -> bytes:
+    """The codes of a passage from its word pieces and their `projected` states."""
     places: dict[str, list[int]] = {}
     for i, token in enumerate(tokens):
         if counts(token):
@@ -110,17 +108,9 @@ def encode(tokens: Sequence[str], states: Any) -> bytes:
     if not places:
         return b""
     # The sum of a piece's states lies on the same side of every hyperplane as their mean.
-    order = [row for rows in places.values() for row in rows]
+    order = [place for found in places.values() for place in found]
     starts = np.cumsum([0, *map(len, places.values())])[:-1]
-    units = states[order]
-    units /= _lengths(units)
-    sums = np.add.reduceat(units, starts, axis=0)
-    return bytes(np.packbits(sums @ _hyperplanes(sums.shape[1]) > 0, axis=1).tobytes())
-
-
-def question(tokens: Sequence[str], states: Any, tells: Any = 1.0) -> Asked:
-    """A question from its word pieces and their states, one row each."""
-    return asked(tokens, projected(states), tells)
+    return bytes(np.packbits(np.add.reduceat(rows[order], starts, axis=0) > 0, axis=1).tobytes())
 
 
 def asked(tokens: Sequence[str], rows: Any, tells: Any = 1.0) -> Asked:
@@ -132,7 +122,7 @@ def asked(tokens: Sequence[str], rows: Any, tells: Any = 1.0) -> Asked:
     word = np.cumsum([not tokens[i].startswith("##") for i in kept])
     pieces = np.bincount(word)[word]
     weights /= np.maximum(np.sqrt(pieces), pieces / MOST_OF_A_WORD)
-    return Asked(rows[kept], weights)
+    return Asked(units(rows[kept]), weights)
 
 
 def scores(asked: Asked, codes: Mapping[str, bytes]) -> dict[str, float]:

@@ -70,7 +70,7 @@ class WordTable:
 def _build(file: Path) -> None:
     fresh = file.with_suffix(f".{os.getpid()}.new.npy")
     try:
-        np.save(fresh, rerank.projected(weights.word_pieces()).astype(np.float16))
+        np.save(fresh, rerank.units(rerank.projected(weights.word_pieces())).astype(np.float16))
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)

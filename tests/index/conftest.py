@@ -49,10 +49,10 @@ class HashEmbedder:
         return [self._vector(t) for t in texts]
 
     async def read(self, texts: Sequence[str]) -> list[tuple[list[float], bytes]]:
-        return [(v, rerank.encode(*_states(t))) for v, t in zip(await self.embed(texts), texts, strict=True)]
+        return [(v, rerank.encode(*_words(t))) for v, t in zip(await self.embed(texts), texts, strict=True)]
 
     async def asked(self, question: str) -> rerank.Asked:
-        return rerank.question(*_states(question))
+        return rerank.asked(*_words(question))
 
     @staticmethod
     def _vector(text: str) -> list[float]:
@@ -64,13 +64,14 @@ class HashEmbedder:
         return [v / length for v in vector] if length else [1.0] + [0.0] * (WIDTH - 1)
 
 
-def _states(text: str) -> tuple[list[str], Any]:
-    """Words as word pieces, each with a state drawn from its hash."""
+def _words(text: str) -> tuple[list[str], Any]:
+    """Words as word pieces, each with what late interaction compares, drawn from its hash."""
     words = re.findall(r"\w+", text.lower()) or ["nothing"]
     seeds = [
         int.from_bytes(hashlib.md5(w.encode("utf-8", "replace"), usedforsecurity=False).digest()[:4]) for w in words
     ]
-    return words, np.stack([np.random.RandomState(s).standard_normal(WIDTH) for s in seeds])
+    states = np.stack([np.random.RandomState(s).standard_normal(WIDTH) for s in seeds])
+    return words, rerank.projected(states)
 
 
 def asker(*groups: str) -> Asker:

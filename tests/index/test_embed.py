@@ -100,7 +100,7 @@ async def test_words_of_like_meaning_are_nearer_than_others_and_the_same_are_nea
 async def test_the_table_says_what_the_models_own_words_say(table: WordTable) -> None:
     vocabulary = weights.vocabulary()
     ids = [vocabulary.token_to_id(t) for t in ("holiday", "laptop", "##s")]
-    own = rerank.projected(weights.word_pieces()[ids])
+    own = rerank.units(rerank.projected(weights.word_pieces()[ids]))
     assert np.allclose(table._rows[ids], own, atol=1e-3)
 
 
