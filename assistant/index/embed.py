@@ -64,7 +64,9 @@ class MiniLM:
     would also colour its vector, for the int8 steps are scaled to the whole pass.
     """
 
-    fingerprint = "minilm-l6-v2-int8-4"
+    fingerprint = "minilm-l6-v2-int8-3"
+    # Of another graph the vectors may still be the same: then nothing need be embedded again.
+    graph = "minilm-l6-v2-int8-4.onnx"
     dimension = WIDTH
     kind: rerank.WordCodes = "model"
     word_codes: rerank.WordCodes = "model"
@@ -179,7 +181,7 @@ class MiniLM:
 
     def _graph(self) -> str:
         """The path of the quantised graph, made at the first use; several processes may ask at once."""
-        file = self._folder / f"{self.fingerprint}.onnx"
+        file = self._folder / self.graph
         if not file.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / "building.lock"):
