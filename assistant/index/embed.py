@@ -78,6 +78,7 @@ class MiniLM:
         self._questions: OrderedDict[str, rerank.Asked] = OrderedDict()
         self._keeping = threading.Lock()
         self._loading = threading.Lock()
+        self._passes = ThreadPoolExecutor(self._threads, "passes")
 
     async def ready(self) -> None:
         """Load the model while something else is done."""
@@ -153,10 +154,6 @@ class MiniLM:
 
         encoded = tokenizer.encode_batch(list(texts))
         return list(self._passes.map(one, encoded) if min(self._threads, len(texts)) > 1 else map(one, encoded))
-
-    @cached_property
-    def _passes(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, "passes")
 
     def _loaded(self) -> tuple[Any, Any]:
         with self._loading:

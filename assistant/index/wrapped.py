@@ -26,13 +26,14 @@ def unwrapped(text: str) -> str:
     lines = text.split("\n")
     # An address cannot be broken: its line says nothing about the width.
     width = max((len(line) for line in lines if max(map(len, line.split()), default=0) < LEAST_WIDTH), default=0)
-    out = lines[:1]
+    out = [lines[:1]]
     for line, following in pairwise(lines):
-        if _goes_on(out[-1], line, following, width):
-            out[-1] = f"{out[-1].rstrip()} {_said(following)}"
+        if _goes_on(out[-1][0], line, following, width):
+            out[-1][-1] = out[-1][-1].rstrip()
+            out[-1].append(_said(following))
         else:
-            out.append(following)
-    return "\n".join(out)
+            out.append([following])
+    return "\n".join(" ".join(parts) for parts in out)
 
 
 def _said(line: str) -> str:

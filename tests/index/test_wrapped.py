@@ -54,6 +54,11 @@ def test_lines_that_are_meant_stay_lines(text: str) -> None:
     assert unwrapped(text) == text
 
 
+def test_a_book_without_an_empty_line_is_joined_in_no_time() -> None:
+    line = "it was a bright cold day and all the clocks of the town were striking"
+    assert unwrapped("\n".join([line] * 200_000)) == " ".join([line] * 200_000)
+
+
 def test_what_stands_indented_below_a_bullet_belongs_to_it() -> None:
     text = "- Connect by cable\n  in the office once.\n- Restart."
     assert unwrapped(text) == "- Connect by cable in the office once.\n- Restart."
