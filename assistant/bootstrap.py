@@ -304,6 +304,12 @@ def _sources(settings: Settings, paths: Sequence[Path], only: Sequence[str] = ()
     return sources
 
 
+def settled() -> None:
+    """What is imported by now stays: the collector need not walk half a million objects over and over."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 async def sync(
     settings: Settings,
     paths: Sequence[Path],
@@ -346,9 +352,7 @@ async def sync(
             check=check,
             alerts=alerts.channels(settings),
         )
-        # What is imported by now stays, and need not be walked over and over beside the model.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 100)
+        settled()
         report = await ingest.sync(
             work,
             sources,

@@ -10,7 +10,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 from litellm import CustomLLM
@@ -64,9 +63,11 @@ class _Sentence:
 
 def _sentences(passage: evidence.Numbered) -> list[_Sentence]:
     """The sentences of a passage, each with the words of the heading it stands under."""
-    found = [_Sentence(passage, a, b, i, after) for i, (a, b, after) in enumerate(_with_next(passage.text))]
+    places = [*table_rows.sentences(passage.text)]
+    following = [*(passage.text[a:b] for a, b in places[1:]), ""]
+    found = [_Sentence(passage, a, b, i, following[i]) for i, (a, b) in enumerate(places)]
     under: frozenset[str] = frozenset()
-    for sentence, is_heading in zip(found, _headings(passage.text, [(s.start, s.end) for s in found]), strict=True):
+    for sentence, is_heading in zip(found, _headings(passage.text, places), strict=True):
         sentence.is_heading, sentence.under = is_heading, under
         if is_heading:
             under = frozenset(sentence.stems)
@@ -110,7 +111,8 @@ def _prior(n: int) -> float:
 async def quote(prompt: str, embedder: Embedder | None = None) -> str:
     """The answer as Markdown quotations: best sentence in bold, in its surroundings, each with its number."""
     passages, question, language = evidence.read(prompt)
-    sentences = [s for passage in passages for s in _sentences(passage)]
+    of_passage = {p.n: _sentences(p) for p in passages}
+    sentences = [s for found in of_passage.values() for s in found]
     nearest = {p.n for p in passages[:CANDIDATE_PASSAGES]}
     candidates = [s for s in sentences if s.passage.n in nearest and s.quotable()]
     if not candidates:
@@ -133,46 +135,36 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
     shown: set[tuple[int, int]] = set()
-    quotes = [f"> {_window(s, frozenset(stems(question)), shown)} [{s.passage.n}]" for s in chosen]
+    asked = frozenset(stems(question))
+    quotes = [f"> {_window(of_passage[s.passage.n], s.position, asked, shown)} [{s.passage.n}]" for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
-def _with_next(text: str) -> list[tuple[int, int, str]]:
-    """Start and end of each sentence, and the one that follows it."""
-    places = list(table_rows.sentences(text))
-    following = [text[slice(*p)] for p in places[1:]]
-    return [(*p, after) for p, after in zip(places, [*following, ""], strict=True)]
-
-
-def _window(sentence: _Sentence, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
-    """The sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
+def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
+    """A sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
 
     Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again. A
     heading begins one. Nothing is shown twice: `shown` holds the passage and place of what was, and grows.
     """
-    text = sentence.passage.text
-    places = [*table_rows.sentences(text)]
-    around = [text[a:b] for a, b in places]
-    names = {n for n, (one, after) in enumerate(pairwise(around)) if table_rows.names_columns(one, after)}
-    heads = {n for n, is_heading in enumerate(_headings(text, places)) if is_heading}
-    at = sentence.position
     first = last = at
-    size = len(around[at])
-    for step in NEAR_ROW if table_rows.is_line_of_table(around[at]) else NEAR:
+    size = len(around[at].text)
+    for step in NEAR_ROW if table_rows.is_line_of_table(around[at].text) else NEAR:
         other = at + step
         if other not in (first - 1, last + 1) or not 0 <= other < len(around):
             continue
-        if other in names or (sentence.passage.n, other) in shown or (first if step < 0 else other) in heads:
+        beside, upper = around[other], around[first if step < 0 else other]
+        if beside.names_columns or (beside.passage.n, other) in shown or upper.is_heading:
             continue
-        if size + len(around[other]) < WINDOW_CHARS:
-            first, last, size = min(first, other), max(last, other), size + len(around[other])
-    out = ""
-    for i in range(first, last + 1):
-        shown.add((sentence.passage.n, i))
-        piece = _flat(table_rows.as_line(around[i], WINDOW_CHARS, asked))
-        apart = i > first and (table_rows.is_line_of_table(around[i - 1]) or i - 1 in heads)
-        out += (_ROWS if apart or table_rows.is_line_of_table(around[i]) else " ") if out else ""
-        out += f"**{piece}**" if i == at else piece
+        if size + len(beside.text) < WINDOW_CHARS:
+            first, last, size = min(first, other), max(last, other), size + len(beside.text)
+    out, apart = "", False
+    for sentence in around[first : last + 1]:
+        shown.add((sentence.passage.n, sentence.position))
+        of_table = table_rows.is_line_of_table(sentence.text)
+        piece = _flat(table_rows.as_line(sentence.text, WINDOW_CHARS, asked))
+        out += (_ROWS if apart or of_table else " ") if out else ""
+        out += f"**{piece}**" if sentence.position == at else piece
+        apart = of_table or sentence.is_heading
     return out
 
 

@@ -44,8 +44,8 @@ OnCall = Callable[[Attempt], None]
 def embedder_from(settings: Settings, on_call: OnCall | None = None, *, hurried: bool = False) -> rerank.Reader:
     """The embedder that `index.embedder` names; `on_call` is told of every call of a paid one.
 
-    `hurried` is for whoever answers people: see `LiteLLMEmbedder`. Texts as short as questions are not read faster by
-    two threads, and cost half as much again; many people ask at once.
+    `hurried` is for whoever answers people: see `LiteLLMEmbedder`. Many ask at once, so the built-in model reads the
+    texts of each one after the other.
     """
     model = partial(MiniLM, settings.models_dir, threads=1 if hurried else 0)
     if settings.index.embedder == "minilm":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import importlib
 import json
 import logging
@@ -100,9 +99,8 @@ class Front:
             self._stack.callback(house.furnish, None)
             built = site.build(self._settings)
             self._site = built
-            # Half a million objects that stay need not be walked over and over: a tenth of a turn's CPU, and pauses.
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 100)
+            # A tenth of a turn's CPU, and pauses.
+            bootstrap.settled()
             self._stage = "ready"
             opening.announce(self._settings)
             log.info("ready after %.1f s", time.monotonic() - self._began)

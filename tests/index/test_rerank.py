@@ -44,7 +44,7 @@ def test_a_passage_scores_the_same_alone_and_among_others(asked: list[str], told
 def test_a_code_is_kept_once_for_each_word_that_carries_meaning() -> None:
     tokens = ["[CLS]", "the", "laptop", "of", "the", "laptop", ".", "[SEP]"]
     assert len(rerank.encode(tokens, rows(tokens))) == rerank.BITS // 8
-    assert rerank.encode(["[CLS]", "the", "[SEP]"], states(["[CLS]", "the", "[SEP]"])) == b""
+    assert rerank.encode(["[CLS]", "the", "[SEP]"], rows(["[CLS]", "the", "[SEP]"])) == b""
 
 
 def test_a_passage_without_codes_scores_nothing() -> None:
@@ -81,7 +81,10 @@ async def test_a_text_is_read_alike_alone_and_among_any_others(minilm: MiniLM) -
 @given(WORDS)
 def test_a_code_is_the_signs_of_what_a_word_piece_sums_up_to(tokens: list[str]) -> None:
     own = states(tokens)
-    codes = rerank.encode(tokens, rerank.projected(own))
+    told = rerank.projected(own)
+    before = told.copy()
+    codes = rerank.encode(tokens, told)
+    assert np.array_equal(told, before), "rows belong to whoever made them"
     kept = [t for t in dict.fromkeys(tokens) if rerank.counts(t)]
     sums = [rerank.units(own)[[u == t for u in tokens]].sum(axis=0) for t in kept]
     expected = [np.packbits(s @ rerank.hyperplanes(384) > 0).tobytes() for s in sums]

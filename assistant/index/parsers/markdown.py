@@ -26,7 +26,7 @@ _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.{0,2000}?-->", re.DOTALL)
 _MARKS = re.compile(r"(\*\*|__)(?=\S)(.{1,1000}?)(?<=\S)\1")
 
 
-def _plain_line(text: str) -> str:
+def _unmarked(text: str) -> str:
     def link(found: re.Match[str]) -> str:
         label, target = found.group(1).strip(), found.group(2).strip("<>")
         if found.group().startswith("!"):
@@ -82,7 +82,7 @@ def write_markdown(source: str, page: Page) -> None:
             rows.clear()
         if lines:
             text = "\n".join(lines)
-            page.add(text, "code") if fence else page.add(_plain_line(unwrapped(text)))
+            page.add(text, "code") if fence else page.add(_unmarked(unwrapped(text)))
             lines.clear()
 
     for line in source.split("\n"):
@@ -96,21 +96,21 @@ def write_markdown(source: str, page: Page) -> None:
             continue
         if heading := re.match(r"(#{1,6})\s+(\S.*)", line):
             flush()
-            page.add(_plain_line(heading.group(2).rstrip().rstrip("#").rstrip()), "heading", len(heading.group(1)))
+            page.add(_unmarked(heading.group(2).rstrip().rstrip("#").rstrip()), "heading", len(heading.group(1)))
         elif re.match(r"\s*\|.*\|\s*$", line):
             if lines:
                 flush()
-            cells = [_plain_line(c.strip()) for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+            cells = [_unmarked(c.strip()) for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
             if not all(re.fullmatch(r":?-{2,}:?", c) for c in cells):
                 rows.append(cells)
         elif not line.strip():
             flush()
         elif lines and re.fullmatch(r"(=+|-{3,})\s*", line) and len(lines) == 1:
             title = lines.pop()
-            page.add(_plain_line(title), "heading", 1 if line.startswith("=") else 2)
+            page.add(_unmarked(title), "heading", 1 if line.startswith("=") else 2)
         elif re.match(r"\s*(?:[-*+]|\d+[.)])\s+", line):
             flush()
             lines.append(line.rstrip())
-        elif _plain_line(line).strip():
+        elif _unmarked(line).strip():
             lines.append(line.rstrip() if lines else line.strip())
     flush()
