@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from typing import Any
 
 from litellm import CustomLLM
@@ -36,13 +36,24 @@ OLDER = 0.6
 # What a word counts that a sentence lacks, where it stands beside: in its title, its neighbours, or in what it stands
 # under (its heading, or the question or opening that it follows).
 IN_TITLE, BESIDE, UNDER = 0.25, 0.5, 0.9
+# What it counts that a row is named by what is asked for and by nothing else: London's row, not the one outside it.
+NAMED = 0.25
 # A heading is short.
 HEADING_WORDS = 10
-_ROWS = " · "
+_APART = " · "
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
 _ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
+# What makes an item, a heading or a quotation of a line; a minus belongs to its number.
+_MARKS = re.compile(r"^(?:[>•\s]+|[#*+\-–]+(?=\s))+")
+# What makes a numbered list of a line; with a blank that does not break it is only text.
+_NUMBERED = re.compile(r"^(\d{1,9}[.)]) ")
+# A line that begins like an item of a list, and one that is short, as the lines of a list without marks are.
+_ITEM = re.compile(r"\s*(?:[-*•–]|\(?\w{1,3}[.)])\s")
+_SHORT = 40
+_ENDS = re.compile(r"[.!?:;,][\"'”’)\]*_]*$")
 _NOT_HEADING = re.compile(r"[.!?:;,]\W*$|^\W*[-*•–]\s|^(?!.*[^\W\d_]{3})", re.DOTALL)
-_CODE = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<)|\{%|\{\{")
+# Code, and to whom a mail went.
+_NO_ANSWER = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<|To: |Cc: )|\{%|\{\{")
 
 
 class _Sentence:
@@ -58,19 +69,24 @@ class _Sentence:
 
     def quotable(self) -> bool:
         said = len(self.text) >= 12 and not self.names_columns and not self.is_heading
-        return said and not self.text.endswith("?") and not _CODE.search(self.text)
+        return said and not self.text.endswith("?") and not _NO_ANSWER.search(self.text)
 
 
 def _sentences(passage: evidence.Numbered) -> list[_Sentence]:
-    """The sentences of a passage, each with the words of the heading it stands under."""
+    """The sentences of a passage, each with the words of the heading, and of a list's opening, that it stands under."""
     places = [*table_rows.sentences(passage.text)]
     following = [*(passage.text[a:b] for a, b in places[1:]), ""]
     found = [_Sentence(passage, a, b, i, following[i]) for i, (a, b) in enumerate(places)]
-    under: frozenset[str] = frozenset()
+    heading: frozenset[str] = frozenset()
+    opening: frozenset[str] = frozenset()
     for sentence, is_heading in zip(found, _headings(passage.text, places), strict=True):
-        sentence.is_heading, sentence.under = is_heading, under
+        if not _ITEM.match(passage.text, passage.text.rfind("\n", 0, sentence.start) + 1):
+            opening = frozenset()
+        sentence.is_heading, sentence.under = is_heading, heading | opening
         if is_heading:
-            under = frozenset(sentence.stems)
+            heading = frozenset(sentence.stems)
+        if sentence.text.endswith(":"):
+            opening = frozenset(sentence.stems)
     return found
 
 
@@ -100,7 +116,14 @@ def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
                 near |= dict.fromkeys(sentences[other].stems, UNDER if opens else BESIDE)
         near |= dict.fromkeys(sentence.under, UNDER)
         covered = sum(w * (1.0 if s in sentence.stems else near.get(s, 0.0)) for s, w in idf.items())
-        sentence.score = covered / whole
+        sentence.score = covered / whole + NAMED * _named(sentence.text, idf)
+
+
+def _named(line: str, asked: Container[str]) -> float:
+    """The share of the words in a row's first cell, which names it, that are asked for; 0 for what is no row."""
+    row = table_rows.cells(line)
+    names = set(stems(row[0].value)) if row else set()
+    return sum(s in asked for s in names) / (len(names) or 1)
 
 
 def _prior(n: int) -> float:
@@ -157,21 +180,31 @@ def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: 
             continue
         if size + len(beside.text) < WINDOW_CHARS:
             first, last, size = min(first, other), max(last, other), size + len(beside.text)
-    out, apart = "", False
+    out = ""
     for sentence in around[first : last + 1]:
         shown.add((sentence.passage.n, sentence.position))
-        of_table = table_rows.is_line_of_table(sentence.text)
         piece = _flat(table_rows.as_line(sentence.text, WINDOW_CHARS, asked))
-        out += (_ROWS if apart or of_table else " ") if out else ""
+        if out:
+            out += _APART if _set_apart(around[sentence.position - 1], sentence) else " "
         out += f"**{piece}**" if sentence.position == at else piece
-        apart = of_table or sentence.is_heading
     return out
+
+
+def _set_apart(one: _Sentence, after: _Sentence) -> bool:
+    """Whether two neighbours are lines that would run into each other: a heading, rows, items of a list."""
+    if one.is_heading or table_rows.is_line_of_table(one.text) or table_rows.is_line_of_table(after.text):
+        return True
+    between = one.passage.text[one.end : after.start]
+    if "\n" not in between or _ENDS.search(one.text):
+        return False
+    short = len(one.text) < _SHORT and len(after.text) < _SHORT
+    return "\n\n" in between or short or bool(_ITEM.match(after.text))
 
 
 def _flat(text: str) -> str:
     """One line in which nothing of the document acts as Markdown."""
-    line = re.sub(r"^[\s>#*+\-•]+", "", " ".join(text.split()))
-    return _ACTIVE.sub(r"\\\g<0>", line)
+    line = _MARKS.sub("", " ".join(text.split()))
+    return _NUMBERED.sub("\\1\N{NO-BREAK SPACE}", _ACTIVE.sub(r"\\\g<0>", line))
 
 
 class ExtractLLM(CustomLLM):  # type: ignore[misc]

@@ -10,7 +10,10 @@ LEAST_WIDTH = 40
 # How much of the width a line may leave over beside the word that did not fit: letters are of unlike widths.
 SLACK = 0.1
 _BULLET = re.compile(r"\s*(?:[-+*•–]\s|\(?\w{1,3}[.)]\s)")
-_BEGINS = re.compile(rf"{_BULLET.pattern}|\s*(?:[-•–§|<]|\d+(?:\.\d+)+\s)")
+_BEGINS = re.compile(rf"{_BULLET.pattern}|\s*[-•–§|<]")
+# The number of a section, or of an item without a dot.
+_SECTION, _PLAIN = re.compile(r"\d+(?:\.\d+)+\s"), re.compile(r"\d+(?![.\d]*\.\d)")
+_ENDS = re.compile(r"[.!?:;][\"'”’)\]]*\s*$")
 _NAMED = re.compile(r"\s*[^\W\d_][^:.\n]{0,28}: ")
 # Cells side by side, and lines of code.
 _APART = re.compile(r"\S(?: {3,}|\t+)\S|[;{}|\\]\s*$")
@@ -53,7 +56,9 @@ def _goes_on(begun: str, line: str, following: str, width: int) -> bool:
         return False
     if said[0].islower() and len(line) * 2 > width:
         return True
-    if _NAMED.match(said) or (said[0].isdigit() and line.lstrip()[:1].isdigit()):
+    if _NAMED.match(said) or (_SECTION.match(said) and (_ENDS.search(line) or _SECTION.match(line.lstrip()))):
+        return False
+    if _PLAIN.match(said) and _PLAIN.match(line.lstrip()):
         return False
     return len(line.rstrip()) + 1 + len(said.split()[0]) > width * (1 - SLACK)
 

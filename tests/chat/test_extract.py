@@ -96,7 +96,8 @@ SECTIONS = (
 
 async def test_what_stands_under_the_heading_that_is_asked_about_answers_and_the_heading_begins_the_quotation() -> None:
     answer = await extract.quote(prompt("What is the limit for gifts?", passage(SECTIONS)))
-    assert "> 9. Gifts · **Up to 20 € a year and supplier.** Never during a tender. [1]" in answer
+    # The blank behind the number does not break: a page makes no list of it.
+    assert "> 9.\N{NO-BREAK SPACE}Gifts · **Up to 20 € a year and supplier.** Never during a tender. [1]" in answer
 
 
 async def test_a_heading_alone_is_no_answer_and_short_lines_below_each_other_are_no_headings() -> None:
@@ -106,6 +107,41 @@ async def test_a_heading_alone_is_no_answer_and_short_lines_below_each_other_are
     answer = await extract.quote(prompt("How many active loggers are there?", passage(bullets)))
     assert "**412,000 active loggers**" in answer
     assert "**Third quarter**" not in answer
+
+
+async def test_items_of_a_list_are_set_apart_in_a_quotation_and_the_lines_of_a_sentence_are_not() -> None:
+    told = "For the trade fair:\n- two demo loggers\n- the banner of the stand\n- 200 leaflets about the banner"
+    answer = await extract.quote(prompt("Who brings the banner of the stand?", passage(told)))
+    assert "two demo loggers · **the banner of the stand** · 200 leaflets" in answer
+    told = "The trade fair has a new stand this year, and its banner of the stand comes\nfrom the printer in Bremen."
+    answer = await extract.quote(prompt("Where does the banner of the stand come from?", passage(told)))
+    assert "·" not in answer
+
+
+async def test_each_item_of_a_list_answers_to_what_the_list_opens_with() -> None:
+    told = (
+        "The laptop of an engineer comes with:\n- a dock and two screens. They stay in the office.\n"
+        "- a bag of her choice\n- a headset of the desk"
+    )
+    answer = await extract.quote(prompt("Does a headset come with the laptop of an engineer?", passage(told)))
+    assert "**a headset of the desk**" in answer
+
+
+async def test_of_two_rows_the_one_that_is_named_by_what_is_asked_for_answers() -> None:
+    rows = (
+        "City | Limit per night\nCity: Elsewhere in the UK, outside London | Limit per night: 115 £\n"
+        "City: London | Limit per night: 175 £"
+    )
+    answer = await extract.quote(prompt("What is the limit per night in London?", passage(rows)))
+    assert "**City: London — Limit per night: 175 £**" in answer
+
+
+async def test_the_minus_of_a_number_is_no_mark_of_a_list() -> None:
+    told = "Store reagents as follows.\n\n-20 °C is what the freezer for reagents must hold.\n\n- Ask the lab."
+    answer = await extract.quote(prompt("What must the freezer for reagents hold?", passage(told)))
+    assert "**-20 °C is what" in answer
+    assert "Ask the lab" in answer
+    assert "- Ask" not in answer
 
 
 async def test_no_sentence_is_quoted_twice() -> None:
