@@ -157,7 +157,8 @@ class Source(Section):
     secret_env: Variable = Field(
         default="",
         description="environment variable; git: a token for https; files: a JSON object of fsspec's options, "
-        "for S3 of pyarrow's: access_key, secret_key, region, endpoint_override, scheme",
+        "for S3 of pyarrow's: access_key, secret_key, region, endpoint_override, scheme; for Google the key file of a "
+        "service account as it is, or token: a bearer token",
     )
     groups: list[Name] = Field(
         default=[EVERYONE], min_length=1, description="who may read what no entry of `access` matches"

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from litellm.exceptions import (
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
 from llama_index.core.llms import ChatMessage
 
-from assistant.chat import extract
+from assistant.chat import extract, pace
 from assistant.chat.deltas import JoinedDeltas
 from assistant.domain import Attempt, Embedder, now
 from assistant.errors import ModelError
@@ -127,6 +128,45 @@ class _CutError(Exception):
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
         self.outcome = outcome
+
+
+class _Patience:
+    """How long a provider may be silent, and no longer than until the turn's deadline, on the monotonic clock."""
+
+    def __init__(self, silence_s: float, deadline: float) -> None:
+        self._deadline = deadline
+        self.begin(silence_s)
+
+    def begin(self, silence_s: float) -> None:
+        """From now on it may be silent for so long."""
+        self._due = time.monotonic() + silence_s
+
+    @asynccontextmanager
+    async def wait(self) -> AsyncIterator[None]:
+        """Raises `_CutError` when what is waited for in it does not come in time."""
+        before = pace.holding.set(self._held)
+        try:
+            async with asyncio.timeout_at(self._end()) as self._limit:
+                yield
+        except TimeoutError:
+            # A turn that has no time left says nothing about the provider.
+            raise _CutError("deadline" if self._deadline < self._due else "timeout") from None
+        finally:
+            pace.holding.reset(before)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """While we give way to others, not listening, the silence is ours."""
+        began, due = time.monotonic(), self._due
+        self._due = math.inf
+        self._limit.reschedule(self._end())
+        yield
+        self._due = due + time.monotonic() - began
+        self._limit.reschedule(self._end())
+
+    def _end(self) -> float | None:
+        end = min(self._due, self._deadline)
+        return None if end == math.inf else asyncio.get_running_loop().time() + end - time.monotonic()
 
 
 class Models:
@@ -253,22 +293,14 @@ class Models:
     async def _one(
         self, deployment: Deployment, wire: list[dict[str, str]], call: Call, attempt: _Meter
     ) -> AsyncIterator[str]:
-        builtin = deployment is self._builtin
-        options: dict[str, Any] = {} if builtin else {"max_tokens": self._settings.answer_tokens}
-
-        @asynccontextmanager
-        async def until(moment: float) -> AsyncIterator[None]:
-            # The built-in model is the end of the chain: on a busy machine it may take as long as it takes.
-            at = min(moment, call.deadline)
-            try:
-                async with asyncio.timeout(None if builtin else at - time.monotonic()):
-                    yield
-            except TimeoutError:
-                # A turn that has no time left says nothing about the provider.
-                raise _CutError("deadline" if at < moment else "timeout") from None
-
-        due = time.monotonic() + self._settings.first_token_s
-        async with until(due):
+        if deployment is self._builtin:
+            # The end of the chain: on a busy machine it may take as long as it takes.
+            options, first_s, gap_s, deadline = dict[str, Any](), math.inf, math.inf, math.inf
+        else:
+            options = {"max_tokens": self._settings.answer_tokens}
+            first_s, gap_s, deadline = self._settings.first_token_s, self._settings.gap_s, call.deadline
+        patience = _Patience(first_s, deadline)
+        async with patience.wait():
             stream = await self._router.acompletion(
                 model=deployment.name,
                 messages=wire,
@@ -280,23 +312,26 @@ class Models:
         try:
             while True:
                 try:
-                    async with until(due):
+                    async with patience.wait():
                         chunk = await anext(chunks)
                 except StopAsyncIteration:
                     break
+                except Exception as error:
+                    # The provider was reached, whatever LiteLLM says of it when the rest does not come or is no chunk.
+                    if _classify(error)[0] != "unreachable":
+                        raise
+                    raise _CutError(attempt.cut() if _unreachable(error) else "broken") from error
                 attempt.served(getattr(chunk, "model", None), getattr(chunk, "usage", None))
                 text = chunk.choices[0].delta.content if chunk.choices else None
                 # A chunk without text is no sign of an answer: the wait goes on.
                 if text:
                     attempt.text(text)
                     yield text
-                    due = time.monotonic() + self._settings.gap_s
+                    patience.begin(gap_s)
             # The router invents a finish reason where there was none; what the provider sent is kept in `chunks`.
             ended = [c.choices[0].finish_reason for c in stream.chunks if c.choices and c.choices[0].finish_reason]
-            if not ended:
-                raise _CutError("cut" if attempt.characters else "empty")
-            if not attempt.characters:
-                raise _CutError("empty")
+            if not ended or not attempt.characters:
+                raise _CutError(attempt.cut())
             if ended[-1] == "content_filter":
                 raise _CutError("filtered")
             attempt.clipped = ended[-1] == "length"
@@ -384,6 +419,10 @@ class _Meter:
         if self._first is None:
             self._first = self.seconds()
         self.characters += len(text)
+
+    def cut(self) -> str:
+        """What it is called when its stream ended too soon."""
+        return "cut" if self.characters else "empty"
 
     def done(self, outcome: str) -> Attempt:
         usage, d = self._usage, self._deployment

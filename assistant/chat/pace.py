@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 
 # One frame on a screen for the tokens of this time, longer while many answers grow at once.
 FRAME_S, FRAMES_A_SECOND, LONGEST_FRAME_S = 0.05, 60, 0.5
-# How long a frame gives way at most, and how often it looks. A provider's silence is counted meanwhile (`gap_s`).
+# How long a frame gives way at most, and how often it looks.
 GIVE_WAY_S, LOOK_S = 2.0, 0.02
 
 
@@ -54,8 +56,9 @@ class Pace:
         """Wait for a frame, then give way; not a turn that has no word yet itself."""
         if _turn.get() in self._silent:
             return
-        await asyncio.sleep(min(max(FRAME_S, len(self._running) / FRAMES_A_SECOND), LONGEST_FRAME_S))
-        await self.give_way()
+        with holding.get()():
+            await asyncio.sleep(min(max(FRAME_S, len(self._running) / FRAMES_A_SECOND), LONGEST_FRAME_S))
+            await self.give_way()
 
     async def give_way(self) -> None:
         """Wait while a turn without a word is being worked at, at most `GIVE_WAY_S`."""
@@ -66,5 +69,7 @@ class Pace:
 
 
 _turn: ContextVar[str] = ContextVar("turn", default="")
+# Entered for each frame by whoever counts a provider's silence: in a frame it is we who do not listen.
+holding: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("holding", default=nullcontext)
 # The event loop of a process is one, and so is LiteLLM's client.
 here = Pace()

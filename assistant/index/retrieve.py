@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
@@ -187,6 +187,12 @@ class Knowledge:
             return None
         embedder = self._embedder_of(held.row)
         return self.as_here(Pinned(self._db, self._store, embedder, held)) if embedder is not None else None
+
+    def other_embedder(self, row: ReleaseRow) -> Literal["", "known", "gone"]:
+        """Whether a release was made with another embedder: one that is known searches it, else its text alone does."""
+        if row.embedder == self._embedder.fingerprint:
+            return ""
+        return "known" if self._embedder_of is not None and self._embedder_of(row) is not None else "gone"
 
     def as_here(self, other: PinnedKind) -> PinnedKind:
         """The other one, searching as this one does."""

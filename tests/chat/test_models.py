@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from llama_index.core.llms import ChatMessage
 
-from assistant.chat import evidence, extract
+from assistant.chat import evidence, extract, pace
 from assistant.chat.models import Breaker, Broken, Call, Clipped, Models, Text, _seconds
 from assistant.domain import Passage, Place
 from assistant.settings import PROJECT, Settings
@@ -64,7 +64,7 @@ async def test_a_whole_answer_comes_with_its_tokens_and_cost(provider: Provider)
     ("mode", "outcome"),
     [
         ("500", "http_500"), ("429", "rate_limited"), ("401", "unauthorized"), ("hang", "timeout"), ("slow", "timeout"),
-        ("nochoices", "empty"), ("garbage", None), ("too_long", "too_long"), ("429bare", "rate_limited"),
+        ("nochoices", "empty"), ("garbage", "broken"), ("too_long", "too_long"), ("429bare", "rate_limited"),
         ("404", "http_404"), ("keepalive", "timeout"),
     ],
 )  # fmt: skip
@@ -79,14 +79,39 @@ async def test_a_provider_that_fails_before_the_first_word_is_replaced_silently(
     assert call.attempts[0].outcome != "ok"
 
 
-@pytest.mark.parametrize("mode", ["cut", "nofinish", "stall", "badjson"])
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("cut", "cut"), ("nofinish", "cut"), ("stall", "timeout"), ("badjson", "broken")]
+)
 @pytest.mark.parametrize("position", [1, 5, 11])
-async def test_a_broken_stream_is_never_shown_as_whole(provider: Provider, mode: str, position: int) -> None:
+async def test_a_broken_stream_is_never_shown_as_whole_and_is_named(
+    provider: Provider, mode: str, outcome: str, position: int
+) -> None:
     provider.cut_at = position
     text, restarts, call = await run(Models(provider.settings(mode, "ok")))
     assert text == ANSWER
-    assert len(restarts) == 1
-    assert [a.outcome for a in call.attempts][-1] == "ok"
+    assert restarts == [outcome]
+    assert [a.outcome for a in call.attempts] == [outcome, "ok"]
+
+
+async def test_our_giving_way_to_others_is_not_taken_for_the_providers_silence(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def somebody_waits_for_a_first_word() -> None:
+        pace.here.begin("other")
+
+    monkeypatch.setattr(pace, "here", pace.Pace())
+    monkeypatch.setattr(pace, "GIVE_WAY_S", 0.8)
+    await asyncio.create_task(somebody_waits_for_a_first_word())
+    limits = {"gap_s": 0.4}
+    text, restarts, call = await run(Models(provider.settings("ok", **limits)))
+    assert (text, restarts) == (ANSWER, [])
+    # One that is silent after that is still given up, and the turn's deadline holds while we give way.
+    _, restarts, _ = await run(Models(provider.settings("stall", "ok", **limits)))
+    assert restarts == ["timeout"]
+    call = Call("answer", time.monotonic() + 0.4)
+    events = [e async for e in Models(provider.settings("stall", **limits)).stream("strong", MESSAGES, call)]
+    assert Broken("deadline") in events
+    assert call.attempts[0].ms < 750
 
 
 async def test_a_provider_that_cannot_be_reached_is_told_from_one_that_fails(provider: Provider) -> None:
@@ -111,8 +136,7 @@ async def test_a_body_that_ends_in_the_middle_of_its_bytes_is_no_answer(provider
             models = Models(Settings(models=settings.models.model_copy(update={"deployments": chain})))
             text, _, call = await run(models)
             assert text == ANSWER
-            assert [a.outcome for a in call.attempts][-1] == "ok"
-            assert len(call.attempts) == 2
+            assert [a.outcome for a in call.attempts] == ["empty" if share < 0.1 else "cut", "ok"]
 
 
 async def test_an_answer_that_reached_its_limit_of_tokens_says_so(provider: Provider) -> None:

@@ -213,6 +213,9 @@ async def test_a_release_of_another_model_is_searched_with_that_model_and_so_is_
     assert found.passages[0].scores.vector > 0
     assert new.embedded > spent[0]
     assert old.embedded == spent[1]
+    first, second = [(await release.open_kept(index.db, index.store, n))[0] for n in (1, 2)]
+    assert [knowledge.other_embedder(r) for r in (first, second)] == ["", "known"]
+    assert [alone.other_embedder(r) for r in (first, second)] == ["", "gone"]
     # Without that model the text alone is searched, and the answer still comes.
     assert (await alone.search(asker(), "how are trains booked", 3)).passages[0].scores.vector == 0
     await release.activate(index.db, index.store, 1, "ada")

@@ -89,6 +89,9 @@ class FakeKnowledge:
     async def release(self) -> Any:
         raise ReleaseError("There is no index yet.")
 
+    def other_embedder(self, row: ReleaseRow) -> str:
+        return row.embedder
+
     async def original(self, asker: Asker, document_id: int) -> Any:
         row = await self._document(asker, document_id)
         return SimpleNamespace(path=self.files / row.path, title=row.title, media_type=row.media_type)

@@ -91,6 +91,33 @@ async def test_a_dropped_release_still_tells_why_it_was_held(site: Site, root: h
     await on(site, away)
 
 
+async def test_a_release_of_another_embedder_says_how_it_is_searched_on_the_list_and_where_one_goes_back(
+    site: Site, root: httpx.AsyncClient
+) -> None:
+    async def added(db: Database) -> None:
+        async with db.write() as session:
+            session.add(ReleaseRow(id=70, table_name="old", state="retired", embedder="known"))
+            session.add(ReleaseRow(id=71, table_name="older", state="retired", embedder="gone"))
+            session.add(ReleaseRow(id=72, table_name="half", state="building", embedder="gone"))
+
+    async def away(db: Database) -> None:
+        async with db.write() as session:
+            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id).in_([70, 71, 72])))
+
+    await on(site, added)
+    # Once beside the release and once in what the button says first.
+    for language, own, text_alone in (
+        ("en", "searched with its own", "by its text alone"),
+        ("de", "mit seinem eigenen durchsucht", "nur nach Text durchsucht"),
+    ):
+        speaks = {"accept-language": language}
+        listed = (await root.get("/admin/releases", headers=speaks)).text
+        assert (listed.count(own), listed.count(text_alone)) == (2, 2)
+        alone = (await root.get("/admin/releases/71", headers=speaks)).text
+        assert (alone.count(own), alone.count(text_alone)) == (0, 2)
+    await on(site, away)
+
+
 async def test_the_overview_says_first_what_people_are_answered_from_and_what_is_wrong(
     root: httpx.AsyncClient,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ PROTOCOLS = {
 # What the protocols call the version of an object.
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "generation")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
+# What gcsfs takes for a way to a key, and not for a token.
+_OF_THIS_MACHINE = {"google_default", "cache", "cloud", "anon"}
 # Stores tell times by the second: within the same one an object may still change.
 _SETTLED = timedelta(seconds=2)
 # How S3, Google, Azure and SSH word it that they know no such name or key, or give it no right.
@@ -130,10 +133,12 @@ class Files:
             options = json.loads(self._source.secret or "{}")
             if protocol in {"s3", "s3a"}:
                 fs, root = _s3(options), self._source.url.partition("://")[2]
+            elif PROTOCOLS[protocol] == "gcs":
+                fs, root = _google(options), self._source.url.partition("://")[2]
             else:
                 options = _to_a_known_host(options) if PROTOCOLS[protocol] == "sftp" else options
                 fs, root = fsspec.core.url_to_fs(self._source.url, **options)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"The options of {self._source.name} are no JSON object of what fsspec takes.",
                 f"Correct the value of {self._source.secret_env}.",
@@ -156,6 +161,25 @@ def _s3(options: dict[str, Any]) -> _S3:
     from pyarrow.fs import S3FileSystem
 
     return _S3(S3FileSystem(**options), skip_instance_cache=True)
+
+
+def _google(options: dict[str, Any]) -> Any:
+    """Google's store by its JSON API.
+
+    The class that gcsfs registers asks over gRPC for the kind of the bucket first, for a minute a file where only HTTP
+    gets through.
+    """
+    from gcsfs.core import GCSFileSystem
+    from google.oauth2.credentials import Credentials
+
+    if "type" in options:
+        # A key file as Google gives it out; gcsfs would pass over it and look for another key on this machine.
+        options = {"token": options}
+    token = options.get("token")
+    if isinstance(token, str) and token not in _OF_THIS_MACHINE and not os.path.isfile(token):
+        # gcsfs would ask Google for how long it is good, in an address that its errors show.
+        options = options | {"token": Credentials(token)}
+    return GCSFileSystem(**{"access": "read_only", "skip_instance_cache": True} | options)
 
 
 def _to_a_known_host(options: dict[str, Any]) -> dict[str, Any]:

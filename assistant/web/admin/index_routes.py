@@ -208,7 +208,8 @@ async def show_releases(request: Request, asker: Admin) -> Response:
 async def _releases(request: Request, asker: Asker, problem: str = "") -> Response:
     db = house.parts().db
     now_, listed = await state.state(db), await state.releases(db)
-    return page(request, asker, "releases.html", state=now_, releases=listed, problem=problem)
+    other = house.parts().knowledge.other_embedder
+    return page(request, asker, "releases.html", state=now_, releases=listed, problem=problem, other_embedder=other)
 
 
 @router.get("/releases/compare")
@@ -261,7 +262,8 @@ async def show_release(request: Request, asker: Admin, release_id: Id) -> Respon
         report = await bootstrap.report(house.parts().settings, release_id)
         await _hide_texts(asker, report)
     now_ = await state.state(db)
-    return page(request, asker, "release.html", seen=seen, report=report, state=now_)
+    other = house.parts().knowledge.other_embedder
+    return page(request, asker, "release.html", seen=seen, report=report, state=now_, other_embedder=other)
 
 
 async def _hide_texts(asker: Asker, report: dict[str, Any]) -> None:

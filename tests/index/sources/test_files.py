@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -59,7 +60,9 @@ def test_an_address_that_reads_this_machine_or_the_web_is_refused(url: str) -> N
         list(Files(source).documents())
 
 
-def test_a_store_that_needs_a_package_says_which() -> None:
+def test_a_store_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gcsfs", "gcsfs.core"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"pip install 'assistant\[gcs\]'"):
         list(Files(Source(name="x", kind="files", url="gs://bucket/x")).documents())
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from moto import settings as moto_settings
 from moto.core.responses import ActionAuthenticatorMixin
 from moto.server import ThreadedMotoServer
@@ -21,6 +22,7 @@ from assistant.errors import InputError
 from assistant.index.sources.files import Files
 from assistant.settings import Source
 from tests.fakes import azure as azure_fake
+from tests.fakes import google as google_fake
 from tests.fakes import sftp
 from tests.fakes.serve import serving
 from tests.index.conftest import Index, asker
@@ -168,43 +170,79 @@ def test_a_share_with_a_wrong_password_or_an_unknown_host_is_said(share: Callabl
 
 
 @pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An emulator of Google Cloud Storage with the bucket `handbook`, as fsspec writes to it; sources may read it."""
-    # Its newest parts speak gRPC, which the emulator does not.
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    gcsfs = pytest.importorskip("gcsfs", reason="pip install 'assistant[gcs]'")
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="pip install gcp-storage-emulator")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="handbook")
-    server.start()
-    try:
-        told = {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}", "skip_instance_cache": True}
-        monkeypatch.setenv("STORE", json.dumps(told))
-        yield gcsfs.GCSFileSystem(**told)
-    finally:
-        server.stop()
+async def google(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[google_fake.Bucket]:
+    """A bucket of Google's protocol; sources hold the key file of its reader."""
+
+    async def at_once(_: float) -> None:
+        """gcsfs tries six times over half a minute, a refused key too."""
+
+    monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=at_once))
+    bucket = google_fake.Bucket()
+    async with serving(bucket.app) as bucket.address:
+        monkeypatch.setenv("STORE", google_options(bucket, token=bucket.account()))
+        yield bucket
 
 
-async def test_a_bucket_of_google_is_indexed_and_followed_as_it_changes(index: Index, google: Any) -> None:
-    def put(path: str, text: str) -> None:
-        google.pipe_file(f"handbook/{path}", text.encode())
+def google_options(bucket: google_fake.Bucket, **told: Any) -> str:
+    return json.dumps({"endpoint_url": bucket.address} | told)
 
-    put("hr/holiday.md", "# Holiday\n\nThirty days of holiday.")
-    put("hr/deep/trip.md", "# Trip\n\nTrains before planes.")
-    put("other/secret.md", "# Secret\n\nOutside.")
+
+async def test_a_bucket_of_google_is_indexed_and_followed_as_it_changes(
+    index: Index, google: google_fake.Bucket
+) -> None:
+    google.put("hr/", "")
+    google.put("hr/holiday.md", "# Holiday\n\nThirty days of holiday.")
+    google.put("hr/deep/", "")
+    google.put("hr/deep/by train #1 & bus.md", "# Trip\n\nTrains before planes.")
+    google.put("hr/deep/walk.md", "# Walk\n\nOn foot.")
+    google.put("hr2/secret.md", "# Secret\n\nOutside.")
     bucket = source("gs://handbook/hr")
     first = await index.sync(None, bucket)
-    assert (first.added, first.failed) == (2, [])
-    assert (await index.sync(None, bucket)).unchanged == 2
-    put("hr/holiday.md", "# Holiday\n\nTwenty days of holiday.")
-    google.rm_file("handbook/hr/deep/trip.md")
+    assert (first.added, first.failed) == (3, [])
+    assert google.lists == 3, "a list comes in pages"
+    assert (await index.found("trains before planes"))[0] == "deep/by train #1 & bus.md"
+    (passage,) = (await index.knowledge.search(asker(), "thirty days", 1)).passages
+    assert (await index.knowledge.original(asker(), passage.document_id)).data.startswith(b"# Holiday")
+    assert (await index.sync(None, bucket)).unchanged == 3
+    # The same size within the same second.
+    google.put("hr/holiday.md", "# Holiday\n\nTwenty days of holiday.")
+    del google.objects["hr/deep/walk.md"]
     changed = await index.sync(None, bucket)
-    assert (changed.changed, changed.removed) == (1, 1)
-    assert await index.found("twenty days") == ["holiday.md"]
-    with pytest.raises(InputError, match="cannot be listed"):
-        list(Files(source("gs://nobody/hr")).documents())
+    assert (changed.changed, changed.removed, changed.unchanged) == (1, 1, 1)
+    assert "Twenty" in (await index.knowledge.search(asker(), "days of holiday", 1)).passages[0].text
+
+
+async def test_google_is_read_with_a_key_file_as_it_is_or_with_a_token(
+    google: google_fake.Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    google.put("hr/holiday.md", "# Holiday")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", google.address)
+    for options in (json.dumps(google.account()), google_options(google, token=google_fake.TOKEN)):
+        monkeypatch.setenv("STORE", options)
+        files = Files(source("gs://handbook"))
+        (found,) = await asyncio.to_thread(list, files.documents())
+        assert (await asyncio.to_thread(files.read, found.path, MB)).data == b"# Holiday"
+
+
+async def test_google_with_a_wrong_key_or_bucket_is_said(
+    google: google_fake.Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    google.put("hr/holiday.md", "# Holiday")
+    for url in ("gs://handbook/none", "gs://nobody/hr"):
+        with pytest.raises(InputError, match="cannot be listed"):
+            await asyncio.to_thread(list, Files(source(url)).documents())
+    other = google.account(rsa.generate_private_key(65537, 2048))
+    for token in (other, "wrong-secret", "anon"):
+        monkeypatch.setenv("STORE", google_options(google, token=token))
+        with pytest.raises(InputError, match=r"refused the name or the key.*\n?.*value of STORE") as error:
+            await asyncio.to_thread(list, Files(source("gs://handbook/hr")).documents())
+        assert "wrong-secret" not in str(error.value)
+        assert "PRIVATE KEY" not in str(error.value)
+    for broken in ({}, other | {"private_key": "wrong-secret"}):
+        monkeypatch.setenv("STORE", google_options(google, token=broken))
+        with pytest.raises(InputError, match="Correct the value of STORE") as error:
+            await asyncio.to_thread(list, Files(source("gs://handbook/hr")).documents())
+        assert "wrong-secret" not in str(error.value)
 
 
 @pytest.fixture
