@@ -33,12 +33,52 @@
     return body;
   };
 
+  // ---- signing in --------------------------------------------------------------------------------------------------
+  // Chainlit says why a sign-in failed by the phrase of the status ("Unauthorized"), for which there are no words, and
+  // beside that by our name for it, raw. An error that bears the name is told once, in the words for it.
+  const orWhy = async (answer) => {
+    if (answer.ok) return answer;
+    const { detail } = await answer.json().catch(() => ({}));
+    throw new Error(detail || "default");
+  };
+
+  // A session ends elsewhere, too: by the clock, by signing out in another tab, by an admin. The page leads to the
+  // sign-in then, and what was written stands in the field again once the same person has signed in.
+  const UNSENT = "unsent";
+  let leaving = false;
+  const signInAgain = (unsent) => {
+    if (leaving) return;
+    leaving = true;
+    const text = unsent || document.querySelector("#chat-input")?.value;
+    if (text && me) sessionStorage.setItem(UNSENT, JSON.stringify({ name: me.name, text }));
+    location.assign(`${CHAT}/login?error=sessionRequired`);
+  };
+  const bringBack = () => {
+    const input = document.querySelector("textarea#chat-input");
+    const kept = me && input && !input.value && sessionStorage.getItem(UNSENT);
+    if (!kept) return;
+    sessionStorage.removeItem(UNSENT);
+    const { name, text } = JSON.parse(kept);
+    if (name !== me.name) return;
+    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(input, text);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  // A socket that is refused looks like one whose network is gone.
+  let knocking = 0;
+  const knock = () => {
+    if (knocking || !document.getElementById("session-error")) return;
+    knocking = setTimeout(() => { knocking = 0; knock(); }, 5000);
+    get("/api/me").catch((error) => error.status === 401 && signInAgain());
+  };
+
   // ---- opening a talk ----------------------------------------------------------------------------------------------
   // A page that reopens a talk opens its socket twice, and only the second time it names the talk. Each time it asks for
   // a cookie first; were the first cookie to come last, the talk would stay empty. So only the newest goes on.
   const ask = window.fetch.bind(window);
   let openings = 0;
   window.fetch = (...request) => {
+    if (String(request[0]).endsWith(`${CHAT}/login`)) return ask(...request).then(orWhy);
+    leaving ||= String(request[0]).endsWith(`${CHAT}/logout`);
     if (!String(request[0]).endsWith(`${CHAT}/set-session-cookie`)) return ask(...request);
     const mine = ++openings;
     const newest = (go) => (given) => (mine === openings ? go(given) : new Promise(() => {}));
@@ -368,6 +408,7 @@
     if (event.source !== window || event.origin !== location.origin) return;
     const news = event.data;
     if (!news || typeof news.assistant !== "string") return;
+    if (news.over) return signInAgain(news.unsent);
     // Chainlit names the thread in the address only where it is mounted at the root; a reload must find it again.
     if (location.pathname.replace(/\/$/, "") === CHAT) history.replaceState(history.state, "", `${CHAT}/thread/${news.thread}`);
     if (news.done) {
@@ -394,6 +435,8 @@
     planned ||= requestAnimationFrame(() => {
       planned = 0;
       links();
+      bringBack();
+      knock();
       nameThings();
       for (const step of steps()) {
         if (!step.dataset.watched) {
