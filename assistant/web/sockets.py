@@ -38,6 +38,7 @@ def guard_sockets() -> None:
         if gate is Gate.CLOSED:
             sio.on(event, _closed)
     sio.on("connect", _connect)
+    sio.on("connection_successful", _connection_successful)
     sio.on("stop", _stop)
     sio.on("client_message", _client_message)
     sio.on("edit_message", _edit_message)
@@ -76,6 +77,14 @@ async def _connect(sid: str, environ: dict[str, Any], auth: Any) -> Any:
         # for a return to what is shown already, and a reopened thread would stay empty.
         await held.delete()
     return await _chainlit["connect"](sid, environ, asked)
+
+
+async def _connection_successful(sid: str, *_: Any) -> None:
+    """Chainlit opens the talk that the page asks for. Where there is none, what is asked now begins a new one."""
+    await _chainlit["connection_successful"](sid)
+    session = WebsocketSession.get(sid)
+    if session is not None and session.thread_id_to_resume and not session.has_first_interaction:
+        session.thread_id, session.thread_id_to_resume = str(uuid4()), None
 
 
 async def _message_in(sid: str, payload: Any) -> dict[str, Any] | None:
