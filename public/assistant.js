@@ -294,7 +294,8 @@
     for (const chip of step.querySelectorAll(`a[href^="${SOURCE}"]`)) {
       const citation = known.get(chip.getAttribute("href").slice(SOURCE.length));
       const name = citation ? `${me.words.source} ${citation.n}: ${citation.title}` : me.words.source;
-      const on = opened?.answer === id && String(opened.n) === chip.textContent;
+      // One passage may stand behind several numbers of an answer: the one that was opened is on.
+      const on = opened?.answer === id && (opened.chip.isConnected ? opened.chip === chip : String(opened.n) === chip.textContent);
       for (const [key, value] of [["role", "button"], ["aria-label", name], ["title", name], ["aria-pressed", String(on)]]) {
         if (chip.getAttribute(key) !== value) chip.setAttribute(key, value);
       }
@@ -379,8 +380,34 @@
     if (opened !== mine) return;
     panel.replaceChildren(...body.filter(Boolean));
     panel.focus({ preventScroll: true });
-    const mark = panel.querySelector(".claim") || panel.querySelector(".passage");
+    const mark = carrying(chip) || panel.querySelector(".passage");
     if (mark) panel.scrollTop += mark.getBoundingClientRect().top - panel.getBoundingClientRect().top - panel.firstChild.offsetHeight - 72;
+  };
+
+  // Of the sentences that are marked in the passage, the one that this number stands behind: most of its words are there.
+  const carrying = (chip) => {
+    const said = new Set(wordsOf(before(chip)));
+    let best = null;
+    let most = -1;
+    for (const mark of panel.querySelectorAll(".claim")) {
+      const words = wordsOf(mark.textContent);
+      const share = words.filter((w) => said.has(w)).length / (words.length || 1);
+      if (share > most) [best, most] = [mark, share];
+    }
+    return best;
+  };
+  const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || [];
+  // What stands before a number: the sentence in bold of a quotation, else what follows the number before it.
+  const before = (chip) => {
+    const block = chip.closest("p, li, td, blockquote");
+    const strong = block?.closest("blockquote") && block.querySelector("strong");
+    if (strong || !block) return strong?.textContent || "";
+    const range = new Range();
+    range.selectNodeContents(block);
+    range.setEndBefore(chip);
+    const earlier = [...block.querySelectorAll(`a[href^="${SOURCE}"]`)].filter((c) => range.comparePoint(c, 0) === 0);
+    if (earlier.length) range.setStartAfter(earlier.at(-1));
+    return range.toString();
   };
 
   document.addEventListener("click", (event) => {
@@ -391,7 +418,7 @@
     const step = chip.closest('[id^="step-"]');
     const n = Number(chip.getAttribute("href").slice(SOURCE.length));
     if (!step || !Number.isInteger(n)) return;
-    if (opened?.answer === idOf(step) && opened.n === n) close();
+    if (opened?.chip === chip) close();
     else open(idOf(step), n, chip);
   }, true);
 

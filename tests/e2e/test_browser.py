@@ -63,6 +63,22 @@ def test_an_answer_is_seen_to_grow_and_its_source_opens_beside_it(asker: Person)
     expect(panel).to_be_hidden()
 
 
+def test_each_number_opens_its_passage_where_that_says_what_stands_before_it(asker: Person) -> None:
+    page = asker.page
+    asker.ask("how many days of annual leave do I have and how many can be carried over")
+    panel, chips = page.locator("#source-panel"), page.locator(f".ai-message blockquote:has(strong) {CHIP}")
+    assert chips.count() > 1
+    assert chips.nth(0).inner_text() == chips.nth(1).inner_text(), "two quotations of one passage"
+    for at in (0, 1):
+        chips.nth(at).click()
+        quoted = page.locator(".ai-message blockquote", has=page.locator(CHIP)).nth(at).locator("strong").first
+        expect(panel.locator("mark.claim", has_text=quoted.inner_text())).to_be_in_viewport(ratio=1)
+        for other in (0, 1):
+            expect(chips.nth(other)).to_have_attribute("aria-pressed", str(other == at).lower())
+    chips.nth(1).click()
+    expect(panel).to_be_hidden()
+
+
 def test_the_receipt_is_a_fold_in_words(asker: Person) -> None:
     asker.ask(LEAVE)
     asker.page.locator("details.receipt summary").click()
