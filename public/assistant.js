@@ -140,6 +140,7 @@
     for (const [selector, key] of Object.entries(NAMES)) {
       for (const node of document.querySelectorAll(selector)) {
         if (words[key] && node.getAttribute("aria-label") !== words[key]) node.setAttribute("aria-label", words[key]);
+        if (key === "good" || key === "bad") node.setAttribute("aria-pressed", String(node.matches(".positive-feedback-on, .negative-feedback-on")));
         // A menu's handle that is a plain box may not say what it opens unless it is a button.
         if (key === "options" && node.tagName === "DIV" && !node.hasAttribute("role")) node.setAttribute("role", "button");
       }
@@ -399,8 +400,8 @@
   const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || [];
   // What stands before a number: the sentence in bold of a quotation, else what follows the number before it.
   const before = (chip) => {
-    const block = chip.closest("p, li, td, blockquote");
-    const strong = block?.closest("blockquote") && block.querySelector("strong");
+    const block = chip.closest("[role=article], p, li, td, blockquote");
+    const strong = block?.closest("blockquote") && block.querySelector("strong, .font-bold");
     if (strong || !block) return strong?.textContent || "";
     const range = new Range();
     range.selectNodeContents(block);
