@@ -71,14 +71,14 @@ def contradicted(conflicts: Iterable[Conflict], language: str) -> list[str]:
         say(
             language,
             "chat.contradiction" if c.known else "chat.contradiction_open",
-            title=_dated(c.used.title, c.date),
+            title=_dated(c.used.title, c.date, language),
             says=label(c.says),
-            other=_dated(c.other.title, c.other_date),
+            other=_dated(c.other.title, c.other_date, language),
             otherwise=label(c.otherwise),
         )
         for c in conflicts
     ]
 
 
-def _dated(title: str, date: datetime | None) -> str:
-    return f"“{label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
+def _dated(title: str, date: datetime | None, language: str) -> str:
+    return say(language, "chat.named", text=label(title)) + (f" ({date:%Y-%m-%d})" if date else "")

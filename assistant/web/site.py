@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from assistant.errors import AssistantError, NotFoundError
 from assistant.memory import threads
 from assistant.settings import PROJECT, Settings
-from assistant.texts import say
+from assistant.texts import reason, say
 from assistant.web import chainlit_home, house, reading, signin
 from assistant.web.security import Shield
 from assistant.web.sessions import present, signing_secret
@@ -119,6 +119,8 @@ async def _say_it(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status, text = error.status_code, str(error.detail)
     path, page = request.url.path, _wants_page(request)
+    if not path.startswith("/v1/"):  # programs read one language
+        text = reason(present().language, text)
     # An admin whose session is over is led to the sign-in too; what stands behind it is told to nobody.
     away = status == 401 or (path.startswith("/admin") and present().person is None)
     if page and away and request.method == "GET":

@@ -228,3 +228,16 @@ async def test_what_is_asked_where_a_talk_was_deleted_begins_a_new_one(
     assert again.thread != chat.thread
     assert len((await _thread(ada, again.thread))["steps"]) == 3
     await again.close()
+
+
+async def test_what_cannot_be_done_is_said_in_the_language_of_who_asked(site: Site, ada: httpx.AsyncClient) -> None:
+    german = await Chat(site, ada).open(**{"Accept-Language": "de-DE"})
+    await german.ask("days?")
+    assert (await ada.post(f"/me/threads/{german.thread}/delete")).status_code == 303
+    assert (
+        await german.ask("and now?")
+        == "Dieses Gespräch gibt es nicht. Vielleicht wurde es gelöscht; beginnen Sie ein neues."
+    )
+    await german.close()
+    gone = await ada.post("/me/projects/999", data={"name": "x"}, headers={"Accept-Language": "de"})
+    assert "Dieses Projekt gibt es nicht." in gone.text
