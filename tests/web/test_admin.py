@@ -92,6 +92,29 @@ async def test_a_dropped_release_still_tells_why_it_was_held(site: Site, root: h
     await on(site, away)
 
 
+async def test_why_a_release_waits_is_said_once(site: Site, root: httpx.AsyncClient) -> None:
+    note = "39 of 47 documents of the source wiki are gone or can no longer be read: see whether its folder is there"
+    same = {"hit@1": 1.0, "hit@5": 1.0, "mrr": 1.0}
+    body = {"cases": 3, "gone": {}, "better": [], "worse": [], "then": same, "now": same}
+
+    async def held(db: Database) -> None:
+        async with db.write() as session:
+            session.add(ReleaseRow(id=78, table_name="held", state="held", note=note))
+            await session.flush()
+            session.add(ReleaseReport(release_id=78, against_id=1, body=body))
+
+    async def away(db: Database) -> None:
+        async with db.write() as session:
+            await session.exec(delete(ReleaseReport).where(col(ReleaseReport.release_id) == 78))
+            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id) == 78))
+
+    await on(site, held)
+    try:
+        assert (await root.get("/admin/releases/78")).text.count(note) == 1
+    finally:
+        await on(site, away)
+
+
 async def test_the_overview_says_first_what_people_are_answered_from_and_what_is_wrong(
     root: httpx.AsyncClient,
 ) -> None:
