@@ -254,6 +254,18 @@ def test_every_refusal_that_a_person_meets_is_said_in_german() -> None:
     assert sorted(r for r in known if reason("de", r) == r) == []
 
 
+def test_what_a_run_is_doing_is_said_in_german() -> None:
+    calls = (n for path, tree in sources() if path == "assistant/index/ingest.py" for n in ast.walk(tree))
+    doing = {
+        text
+        for call in calls
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "beat"
+        for text in told(call.args[2])
+    }
+    assert len(doing) > 3
+    assert sorted(d for d in doing if reason("de", d) == d) == []
+
+
 def test_reasons_keep_what_is_in_them_and_what_is_unknown_stays() -> None:
     assert reason("de", "not valid JSON: line 3, column 14") == "kein gültiges JSON: Zeile 3, Spalte 14"
     scanned = "3 pages hold only images; install tesseract to read them"
