@@ -20,6 +20,8 @@
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
       if (key === "onclick") node.addEventListener("click", value);
+      // What is unfolded at the end of the page would stand below it.
+      else if (key === "unfolds") node.addEventListener("toggle", () => node.open && node.scrollIntoView({ block: "nearest" }));
       else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
     }
     node.append(...children.filter((c) => c != null));
@@ -242,7 +244,7 @@
       for (const [name, value, figure] of view.receipt) {
         rows.append(el("div", {}, el("dt", {}, name), el("dd", {}, value), figure ? el("dd", { class: "figure" }, figure) : null));
       }
-      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
+      out.push(el("details", { class: "receipt", unfolds: true }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
     }
     return out;
   };
@@ -266,7 +268,7 @@
           said.textContent = error.message;
         }
       } }, send);
-      return el("details", { class: "ask-owner" }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
+      return el("details", { class: "ask-owner", unfolds: true }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
     });
   };
   // Long work: how far it is, asked again and again until it is over. Then the answer stands where it was announced.

@@ -81,7 +81,10 @@ def test_each_number_opens_its_passage_where_that_says_what_stands_before_it(ask
 
 def test_the_receipt_is_a_fold_in_words(asker: Person) -> None:
     asker.ask(LEAVE)
+    # Also where the answer reaches the end of the screen.
+    asker.page.set_viewport_size({"width": 1280, "height": 560})
     asker.page.locator("details.receipt summary").click()
+    expect(asker.page.locator("details.receipt dt").last).to_be_in_viewport()
     rows = asker.page.locator("details.receipt .rows").inner_text()
     for word in ("Searched for", "Knowledge", "Model", "Prompt", "Checked", "How fast", "Cost"):
         assert word in rows
