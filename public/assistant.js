@@ -20,6 +20,8 @@
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
       if (key === "onclick") node.addEventListener("click", value);
+      // What is unfolded at the end of the page would stand below it.
+      else if (key === "unfolds") node.addEventListener("toggle", () => node.open && node.scrollIntoView({ block: "nearest" }));
       else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
     }
     node.append(...children.filter((c) => c != null));
@@ -33,12 +35,52 @@
     return body;
   };
 
+  // ---- signing in --------------------------------------------------------------------------------------------------
+  // Chainlit says why a sign-in failed by the phrase of the status ("Unauthorized"), for which there are no words, and
+  // beside that by our name for it, raw. An error that bears the name is told once, in the words for it.
+  const orWhy = async (answer) => {
+    if (answer.ok) return answer;
+    const { detail } = await answer.json().catch(() => ({}));
+    throw new Error(detail || "default");
+  };
+
+  // A session ends elsewhere, too: by the clock, by signing out in another tab, by an admin. The page leads to the
+  // sign-in then, and what was written stands in the field again once the same person has signed in.
+  const UNSENT = "unsent";
+  let leaving = false;
+  const signInAgain = (unsent) => {
+    if (leaving) return;
+    leaving = true;
+    const text = unsent || document.querySelector("#chat-input")?.value;
+    if (text && me) sessionStorage.setItem(UNSENT, JSON.stringify({ name: me.name, text }));
+    location.assign(`${CHAT}/login?error=sessionRequired`);
+  };
+  const bringBack = () => {
+    const input = document.querySelector("textarea#chat-input");
+    const kept = me && input && !input.value && sessionStorage.getItem(UNSENT);
+    if (!kept) return;
+    sessionStorage.removeItem(UNSENT);
+    const { name, text } = JSON.parse(kept);
+    if (name !== me.name) return;
+    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(input, text);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  // A socket that is refused looks like one whose network is gone.
+  let knocking = 0;
+  const knock = () => {
+    if (knocking || !document.getElementById("session-error")) return;
+    knocking = setTimeout(() => { knocking = 0; knock(); }, 5000);
+    get("/api/me").catch((error) => error.status === 401 && signInAgain());
+  };
+
   // ---- opening a talk ----------------------------------------------------------------------------------------------
   // A page that reopens a talk opens its socket twice, and only the second time it names the talk. Each time it asks for
   // a cookie first; were the first cookie to come last, the talk would stay empty. So only the newest goes on.
   const ask = window.fetch.bind(window);
   let openings = 0;
   window.fetch = (...request) => {
+    if (String(request[0]).endsWith(`${CHAT}/login`)) return ask(...request).then(orWhy);
+    leaving ||= String(request[0]).endsWith(`${CHAT}/logout`);
     if (!String(request[0]).endsWith(`${CHAT}/set-session-cookie`)) return ask(...request);
     const mine = ++openings;
     const newest = (go) => (given) => (mine === openings ? go(given) : new Promise(() => {}));
@@ -100,6 +142,7 @@
     for (const [selector, key] of Object.entries(NAMES)) {
       for (const node of document.querySelectorAll(selector)) {
         if (words[key] && node.getAttribute("aria-label") !== words[key]) node.setAttribute("aria-label", words[key]);
+        if (key === "good" || key === "bad") node.setAttribute("aria-pressed", String(node.matches(".positive-feedback-on, .negative-feedback-on")));
         // A menu's handle that is a plain box may not say what it opens unless it is a button.
         if (key === "options" && node.tagName === "DIV" && !node.hasAttribute("role")) node.setAttribute("role", "button");
       }
@@ -201,7 +244,7 @@
       for (const [name, value, figure] of view.receipt) {
         rows.append(el("div", {}, el("dt", {}, name), el("dd", {}, value), figure ? el("dd", { class: "figure" }, figure) : null));
       }
-      out.push(el("details", { class: "receipt" }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
+      out.push(el("details", { class: "receipt", unfolds: true }, el("summary", {}, me.words.receipt), rows, view.whole ? el("a", { href: view.whole }, me.words.whole_receipt) : null));
     }
     return out;
   };
@@ -225,7 +268,7 @@
           said.textContent = error.message;
         }
       } }, send);
-      return el("details", { class: "ask-owner" }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
+      return el("details", { class: "ask-owner", unfolds: true }, el("summary", {}, ask), el("p", { id: `owner-${id}-${number}` }, more), words, said, button);
     });
   };
   // Long work: how far it is, asked again and again until it is over. Then the answer stands where it was announced.
@@ -254,7 +297,8 @@
     for (const chip of step.querySelectorAll(`a[href^="${SOURCE}"]`)) {
       const citation = known.get(chip.getAttribute("href").slice(SOURCE.length));
       const name = citation ? `${me.words.source} ${citation.n}: ${citation.title}` : me.words.source;
-      const on = opened?.answer === id && String(opened.n) === chip.textContent;
+      // One passage may stand behind several numbers of an answer: the one that was opened is on.
+      const on = opened?.answer === id && (opened.chip.isConnected ? opened.chip === chip : String(opened.n) === chip.textContent);
       for (const [key, value] of [["role", "button"], ["aria-label", name], ["title", name], ["aria-pressed", String(on)]]) {
         if (chip.getAttribute(key) !== value) chip.setAttribute(key, value);
       }
@@ -339,8 +383,34 @@
     if (opened !== mine) return;
     panel.replaceChildren(...body.filter(Boolean));
     panel.focus({ preventScroll: true });
-    const mark = panel.querySelector(".claim") || panel.querySelector(".passage");
+    const mark = carrying(chip) || panel.querySelector(".passage");
     if (mark) panel.scrollTop += mark.getBoundingClientRect().top - panel.getBoundingClientRect().top - panel.firstChild.offsetHeight - 72;
+  };
+
+  // Of the sentences that are marked in the passage, the one that this number stands behind: most of its words are there.
+  const carrying = (chip) => {
+    const said = new Set(wordsOf(before(chip)));
+    let best = null;
+    let most = -1;
+    for (const mark of panel.querySelectorAll(".claim")) {
+      const words = wordsOf(mark.textContent);
+      const share = words.filter((w) => said.has(w)).length / (words.length || 1);
+      if (share > most) [best, most] = [mark, share];
+    }
+    return best;
+  };
+  const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || [];
+  // What stands before a number: the sentence in bold of a quotation, else what follows the number before it.
+  const before = (chip) => {
+    const block = chip.closest("[role=article], p, li, td, blockquote");
+    const strong = block?.closest("blockquote") && block.querySelector("strong, .font-bold");
+    if (strong || !block) return strong?.textContent || "";
+    const range = new Range();
+    range.selectNodeContents(block);
+    range.setEndBefore(chip);
+    const earlier = [...block.querySelectorAll(`a[href^="${SOURCE}"]`)].filter((c) => range.comparePoint(c, 0) === 0);
+    if (earlier.length) range.setStartAfter(earlier.at(-1));
+    return range.toString();
   };
 
   document.addEventListener("click", (event) => {
@@ -351,7 +421,7 @@
     const step = chip.closest('[id^="step-"]');
     const n = Number(chip.getAttribute("href").slice(SOURCE.length));
     if (!step || !Number.isInteger(n)) return;
-    if (opened?.answer === idOf(step) && opened.n === n) close();
+    if (opened?.chip === chip) close();
     else open(idOf(step), n, chip);
   }, true);
 
@@ -368,6 +438,7 @@
     if (event.source !== window || event.origin !== location.origin) return;
     const news = event.data;
     if (!news || typeof news.assistant !== "string") return;
+    if (news.over) return signInAgain(news.unsent);
     // Chainlit names the thread in the address only where it is mounted at the root; a reload must find it again.
     if (location.pathname.replace(/\/$/, "") === CHAT) history.replaceState(history.state, "", `${CHAT}/thread/${news.thread}`);
     if (news.done) {
@@ -394,6 +465,8 @@
     planned ||= requestAnimationFrame(() => {
       planned = 0;
       links();
+      bringBack();
+      knock();
       nameThings();
       for (const step of steps()) {
         if (!step.dataset.watched) {

@@ -194,6 +194,9 @@ def test_the_first_language_of_the_browser_that_we_speak_is_picked(header: str, 
     assert pick("fr", "de") == "de"
 
 
+ERRORS = {"InputError", "LimitError", "NotFoundError", "BusyError"}
+
+
 def put(value: ast.expr) -> str:
     """What stands in the place of a value: a text that we know, else 7."""
     texts_of = {"_a(kind)": "a docx", "_UNDECODED": pdf._UNDECODED, "picture.INSTALL": picture.INSTALL}
@@ -228,6 +231,39 @@ def test_every_reason_why_a_file_is_not_read_is_said_in_german() -> None:
     known = {r for r in reasons() if r}
     assert len(known) > 50
     assert sorted(r for r in known if reason("de", r) == r) == []
+
+
+def refusals() -> Iterator[str]:
+    """What the code says to people who sit at a browser when something cannot be done."""
+    # The command line, and what programs are told, is English.
+    elsewhere = ("assistant/memory/asked", "assistant/memory/keys", "assistant/memory/people", "assistant/web/app")
+    for path, tree in sources():
+        if not path.startswith(("assistant/web/", "assistant/memory/")) or path.startswith(elsewhere):
+            continue
+        if path.endswith("api.py"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args:
+                for problem in told(node.args[0]):
+                    yield from (f"{problem} {action}" for action in told(node.args[1]))
+
+
+def test_every_refusal_that_a_person_meets_is_said_in_german() -> None:
+    known = set(refusals())
+    assert len(known) > 25
+    assert sorted(r for r in known if reason("de", r) == r) == []
+
+
+def test_what_a_run_is_doing_is_said_in_german() -> None:
+    calls = (n for path, tree in sources() if path == "assistant/index/ingest.py" for n in ast.walk(tree))
+    doing = {
+        text
+        for call in calls
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "beat"
+        for text in told(call.args[2])
+    }
+    assert len(doing) > 3
+    assert sorted(d for d in doing if reason("de", d) == d) == []
 
 
 def test_reasons_keep_what_is_in_them_and_what_is_unknown_stays() -> None:

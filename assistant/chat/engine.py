@@ -54,14 +54,17 @@ from assistant.domain import (
     ToolUse,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
-from assistant.index import joining
+from assistant.index import access, joining
+from assistant.index.language import language_of
 from assistant.index.retrieve import Found, Today
 from assistant.index.scoring import leaning
 from assistant.memory import threads, work
-from assistant.texts import say
+from assistant.texts import LANGUAGES, say
 
 # Documents that are named where none answers.
 NEAREST = 3
+# The embedder that needs no key, as the settings name it.
+BUILT_IN = "minilm"
 
 
 @dataclass
@@ -187,7 +190,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if record.decision.level is Level.DECLINED:
             record.nearest = found.nearest[:NEAREST]
             company = self._s.settings.company
-            declined = remarks.declined(record.nearest, context.only_in, self._language, company)
+            mostly = await self._mostly_in(question)
+            declined = remarks.declined(record.nearest, context.only_in, self._language, company, mostly)
             yield turn.say(remarks.before(record.remarks) + declined)
             return
         if question_back := await self._clarify(search, found, context.window, record):
@@ -202,6 +206,15 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield turn.say(remarks.behind(warnings))
         if scope is not None:
             await self._keep(scope, search.text, turn.text, searching)
+
+    async def _mostly_in(self, question: str) -> str:
+        """The language of most documents where a question is in another one of ours, of which the built-in vectors know
+        too little: then nothing found does not mean that nothing is there."""
+        if self._s.settings.index.embedder != BUILT_IN:
+            return ""
+        mostly = await self._s.db.reading(lambda session: access.main_language(session, self._asker))
+        asked = language_of(question) or self._language
+        return mostly if mostly in LANGUAGES and mostly != asked else ""
 
     async def _open(self, text: str, turn: Turn) -> None:
         turn.asked_before = not await threads.open_turn(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from assistant.errors import InputError, LimitError, PolicyError
 from assistant.index.sentences import all_stems
 from assistant.settings import Policy
-from assistant.texts import say
+from assistant.texts import figure, say
 
 _MINUTE = 60.0
 # Words in a row, or in a line of their own, that no answer has in common with our instructions by chance.
@@ -26,7 +26,9 @@ def clean(text: str, limit: int, language: str) -> str:
     Raises `InputError` or `LimitError` with a sentence in the person's language.
     """
     if len(text) > limit:
-        raise LimitError(say(language, "chat.too_long", length=f"{len(text):,}", limit=f"{limit:,}"))
+        raise LimitError(
+            say(language, "chat.too_long", length=figure(language, len(text)), limit=figure(language, limit))
+        )
     if any(0xD800 <= ord(c) <= 0xDFFF for c in text):
         raise InputError(say(language, "chat.unreadable"))
     composed = unicodedata.normalize("NFC", text)

@@ -25,12 +25,16 @@ def behind(sentences: Iterable[str]) -> str:
     return "".join(f"\n\n*{sentence}*" for sentence in sentences)
 
 
-def declined(nearest: Sequence[Nearest], only_in: str, language: str, company: str) -> str:
+def declined(nearest: Sequence[Nearest], only_in: str, language: str, company: str, mostly: str = "") -> str:
     """No evidence, no generation: say so, name the nearest documents and whom to ask.
+
+    `mostly` is the language of most documents where it is not that of the question.
 
     What writes a file often names the `company` where its owner should stand: nobody can be asked there.
     """
     only = [say(language, "chat.declined_only", project=label(only_in))] if only_in else []
+    if mostly:
+        only = [say(language, f"chat.mostly_{mostly}"), *only]
     if not nearest:
         return " ".join([say(language, "chat.declined"), *only])
     links = [f"[{label(n.title)}](/documents/{n.document_id})" for n in nearest]
@@ -71,14 +75,14 @@ def contradicted(conflicts: Iterable[Conflict], language: str) -> list[str]:
         say(
             language,
             "chat.contradiction" if c.known else "chat.contradiction_open",
-            title=_dated(c.used.title, c.date),
+            title=_dated(c.used.title, c.date, language),
             says=label(c.says),
-            other=_dated(c.other.title, c.other_date),
+            other=_dated(c.other.title, c.other_date, language),
             otherwise=label(c.otherwise),
         )
         for c in conflicts
     ]
 
 
-def _dated(title: str, date: datetime | None) -> str:
-    return f"“{label(title)}”" + (f" ({date:%Y-%m-%d})" if date else "")
+def _dated(title: str, date: datetime | None, language: str) -> str:
+    return say(language, "chat.named", text=label(title)) + (f" ({date:%Y-%m-%d})" if date else "")

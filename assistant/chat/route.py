@@ -18,6 +18,7 @@ Kind = Literal[
     "agreed",
     "about",
     "about_sources",
+    "about_memory",
     "about_privacy",
     "about_mistakes",
     "about_languages",
@@ -33,6 +34,11 @@ _EN: dict[Kind, str] = {
         r"(?:answers|information|knowledge)))?(?: from)?|where does your (?:information|knowledge) come from|what "
         r"(?:are your sources|do you know|documents do you (?:know|use|search|have))|which (?:documents|sources) "
         r"(?:do|can) you (?:know|use|search|see)|how do you (?:work|know(?: that| this)?)"
+    ),
+    "about_memory": (
+        r"what (?:do|did) you (?:know|remember)(?: already)? (?:about|of) me(?: so far)?|what have you (?:noted|"
+        r"remembered|stored)(?: (?:about|of) me)?|(?:show|list)(?: me)? (?:my|your) notes(?: (?:about|of) me)?|"
+        r"(?:forget|delete) (?:everything|all|what)(?: that)? you (?:know|remember|noted) (?:about|of) me|forget me"
     ),
     "about_privacy": (
         r"(?:who|can (?:my (?:boss|manager|colleagues)|others|anyone|anybody|somebody|someone)) (?:can )?(?:see|sees|"
@@ -96,6 +102,13 @@ _DE: dict[Kind, str] = {
         r"deine informationen| ihre informationen)?|was sind (?:deine|ihre) quellen|welche (?:dokumente|quellen) "
         r"(?:kennst du|kennen sie|nutzt du|nutzen sie|durchsuchst du|durchsuchen sie)|wie funktionier(?:st du|en sie)|"
         r"was (?:weißt du|wissen sie)"
+    ),
+    "about_memory": (
+        r"was (?:weißt du|wissen sie)(?: schon| alles)? (?:über mich|von mir)|was (?:merkst du dir|merken sie sich|"
+        r"hast du dir|haben sie sich)(?: alles)?(?: (?:über mich|von mir))?(?: gemerkt| notiert)?|"
+        r"zeig(?:e|en sie)?(?: mir)? (?:meine|deine|ihre) notizen|"
+        r"(?:vergiss|vergessen sie|lösche|löschen sie) (?:alles(?: was (?:du|sie))? )?"
+        r"(?:über mich|von mir)(?: (?:weißt|wissen))?"
     ),
     "about_privacy": (
         r"(?:wer|kann (?:mein chef|meine chefin|jemand|irgendjemand|jeder)) (?:kann )?(?:sieht |liest |sehen |lesen "

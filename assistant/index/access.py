@@ -226,3 +226,16 @@ async def allowed(session: AsyncSession, rules: Sequence[int], documents: Iterab
 async def readable(session: AsyncSession, asker: Asker, documents: Iterable[int]) -> dict[int, DocumentRow]:
     """Of these documents the ones that the asker may read today."""
     return await allowed(session, await rules_of(session, asker), documents)
+
+
+async def main_language(session: AsyncSession, asker: Asker) -> str:
+    """The language of most documents that the asker may read and whose language is known; nothing where none leads."""
+    statement = (
+        select(DocumentRow.language, func.count())
+        .where(col(DocumentRow.rule_id).in_(await rules_of(session, asker)), DocumentRow.state == "indexed")
+        .where(DocumentRow.language != "")
+        .group_by(col(DocumentRow.language))
+    )
+    counts = dict((await session.exec(statement)).all())
+    best = max(counts, key=lambda name: counts[name], default="")
+    return best if best and 2 * counts[best] > sum(counts.values()) else ""

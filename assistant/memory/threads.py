@@ -643,13 +643,18 @@ async def spent_today(session: AsyncSession, person_id: str) -> int:
     return int((await session.exec(today)).one())
 
 
+def not_answered() -> tuple[ColumnElement[bool], ...]:
+    """Which receipts say that the documents did not answer. What was refused unsearched says nothing about them."""
+    return col(ReceiptRow.level) == Level.DECLINED, col(ReceiptRow.release_id).is_not(None)
+
+
 async def asked_declined(db: Database, first: int = 100) -> list[ReceiptRow]:
-    """The newest declined questions, for admins."""
+    """The newest questions that were searched for and not answered, for admins."""
     async with db.read() as session:
         statement = (
             select(ReceiptRow)
             .join(Thread, col(Thread.id) == col(ReceiptRow.thread_id))
-            .where(ReceiptRow.level == Level.DECLINED, col(Thread.deleted_at).is_(None))
+            .where(*not_answered(), col(Thread.deleted_at).is_(None))
             .order_by(col(ReceiptRow.created_at).desc())
             .limit(first)
         )

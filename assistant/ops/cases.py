@@ -24,8 +24,9 @@ from assistant.database.tables import (
     ReceiptRow,
     Thread,
 )
-from assistant.domain import Asker, Case, Level
+from assistant.domain import Asker, Case
 from assistant.errors import InputError, NotFoundError
+from assistant.memory.threads import not_answered
 
 _DASHES = re.compile(r"[\u2010-\u2015\u2212\-]")
 
@@ -122,7 +123,7 @@ async def gaps(db: Database) -> dict[str, int]:
     """How many answers that were rated `bad`, and how many `declined` questions, are no case yet."""
     made = select(CaseRow.message_id).where(col(CaseRow.message_id).is_not(None))
     bad = select(func.count()).where(FeedbackRow.value == 0, col(FeedbackRow.message_id).not_in(made))
-    declined = select(func.count()).where(ReceiptRow.level == Level.DECLINED, col(ReceiptRow.id).not_in(made))
+    declined = select(func.count()).where(*not_answered(), col(ReceiptRow.id).not_in(made))
     async with db.read() as session:
         return {
             "bad": int((await session.exec(bad)).one()),

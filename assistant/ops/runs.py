@@ -65,14 +65,22 @@ async def start(
         start_new_session=True,
     )
 
+    began = now()
+
     async def reap() -> None:
         with said:
             code = await process.wait()
+            why = ""
             if code:
                 said.seek(max(0, said.seek(0, os.SEEK_END) - SAID_BYTES))
-                log.warning("an indexing run ended with exit code %d%s", code, _why(said.read()))
+                why = _why(said.read())
+                log.warning("an indexing run ended with exit code %d%s", code, why)
             if code < 0:
                 await _note_killed(settings, started_by, process.pid, -code)
+            elif code:
+                unbegun = RunRow(started_by=started_by, host=socket.gethostname(), pid=process.pid, started_at=began)
+                unbegun.message = why.removeprefix(": ") or f"exit code {code}"
+                await _note_unbegun(settings, unbegun)
 
     task = asyncio.create_task(reap())
     _children.add(task)
@@ -100,6 +108,28 @@ async def _note_killed(settings: Settings, started_by: str, pid: int, signal: in
                 f"Indexing run {row.id} was killed (signal {signal}), perhaps because memory ran out. "
                 "People are answered as before. Start it again: it goes on where this one stopped.",
             )
+    finally:
+        await db.close()
+
+
+async def _note_unbegun(settings: Settings, run: RunRow) -> None:
+    """Note that a run ended before it had a row of its own, and tell: whoever started it looks for one.
+
+    Where another run is under way that is why, and it is seen.
+    """
+    db = Database(settings.database_url, settings.database.busy_s)
+    try:
+        if is_running(await latest_run(db)):
+            return
+        async with db.write() as session:
+            its_own = (RunRow.host == run.host, RunRow.pid == run.pid, col(RunRow.started_at) >= run.started_at)
+            if (await session.exec(select(RunRow).where(*its_own))).first() is not None:
+                return
+            run.state, run.finished_at = "failed", now()
+            session.add(run)
+            await session.flush()
+            text = f"Indexing run {run.id} could not begin: {run.message} People are answered as before."
+            tell(session, channels(settings), "run failed", text)
     finally:
         await db.close()
 

@@ -25,8 +25,15 @@ def say(language: str, key: str, /, **values: object) -> str:
     return _load(language if language in LANGUAGES else "en")[section][name].format_map(values)
 
 
+def figure(language: str, value: float, digits: int = 0) -> str:
+    """A number with the marks of its language."""
+    text = f"{value:,.{digits}f}"
+    return text.translate(str.maketrans(",.", ".,")) if language == "de" else text
+
+
 def reason(language: str, text: str) -> str:
-    """Why a file could not be read, in a language. It is stored in English; what we cannot translate stays so."""
+    """Why something could not be read or done, in a language. It is stored or raised in English; what we cannot
+    translate stays so."""
     for pattern, said in _reasons(language) if language in LANGUAGES else ():
         if (found := pattern.fullmatch(text)) is not None:
             return said.format(*(reason(language, value) for value in found.groups()))

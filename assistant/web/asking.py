@@ -10,7 +10,7 @@ import chainlit as cl
 
 from assistant.domain import Asker
 from assistant.errors import AssistantError, NotFoundError
-from assistant.texts import pick, say
+from assistant.texts import pick, reason, say
 from assistant.web import house
 from assistant.web.following import Follower, close_run, open_run
 from assistant.web.sessions import present
@@ -47,7 +47,7 @@ async def ask(session: Any, question_id: str, text: str, *, edits: str = "") -> 
         turn = house.turns().start(_asker(), session.thread_id, question_id, answer_id, text, language, edits)
         await Follower(session, answer_id, language).follow(turn)
     except AssistantError as error:
-        await cl.Message(content=str(error), parent_id=run["id"]).send()
+        await cl.Message(content=reason(language, str(error)), parent_id=run["id"]).send()
     except Exception as error:  # noqa: BLE001 - the edge: never the text of an exception to a person
         log.error("a question failed: %s", type(error).__name__)
         await cl.Message(content=say(language, "web.broken"), parent_id=run["id"]).send()

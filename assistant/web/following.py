@@ -10,7 +10,7 @@ from chainlit.utils import utc_now
 
 from assistant.domain import Delta, Event, Final, Restart, Stage
 from assistant.errors import AssistantError
-from assistant.texts import say
+from assistant.texts import reason, say
 from assistant.web.citations import linked
 from assistant.web.data_layer import ASSISTANT, run_of
 
@@ -46,7 +46,7 @@ class Follower:
             async for event in turn.events():
                 await self._show(event)
         except AssistantError as error:
-            self._text += ("\n\n" if self._text else "") + str(error)
+            self._text += ("\n\n" if self._text else "") + reason(self._language, str(error))
             await self._whole(say_done=True)
         except Exception as error:  # noqa: BLE001 - the edge: the person reads a sentence, the log the type
             log.warning("a turn could not be shown: %s", type(error).__name__)

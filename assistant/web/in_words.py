@@ -10,16 +10,10 @@ from assistant.database.engine import Database
 from assistant.domain import NANO, Receipt, ToolUse, Verdict
 from assistant.ops import latency
 from assistant.settings import StepBudgets
-from assistant.texts import say
+from assistant.texts import figure, say
 
 SHOWN_CHARS = 160
 _PAGE = re.compile(r"page (\d+)(?= · |$)")
-
-
-def figure(language: str, value: float, digits: int = 0) -> str:
-    """A number with the marks of its language."""
-    text = f"{value:,.{digits}f}"
-    return text.translate(str.maketrans(",.", ".,")) if language == "de" else text
 
 
 def duration(language: str, ms: float) -> str:
@@ -125,7 +119,7 @@ def _model(receipt: Receipt, language: str) -> str:
 
 
 def _tool(use: ToolUse, language: str) -> str:
-    what = ", ".join(f"“{v}”" for v in use.arguments.values())
+    what = ", ".join(say(language, "chat.named", text=v) for v in use.arguments.values())
     name = say(language, f"web.tool_{use.name}") if use.name != "unknown" else "?"
     found = say(language, f"web.looked_{use.outcome}", n=len(use.documents))
     return f"{name} {what}: {found}"

@@ -15,6 +15,8 @@ _WORD = re.compile(r"[\w'’-]{2,}")
 _NUMBER = re.compile(r"\[\d{1,3}\]")
 # Share of a claim's words that a sentence must hold, or of the sentence's that the claim must.
 ENOUGH = 0.45
+# So many words, one after the other, are a quotation and no chance.
+LITERAL_WORDS = 3
 _COMMON = frozenset(
     "the and for are was with that this from have has not you your can may will our its their they der die das und"
     " ist sind ein eine einen mit von für auf nicht sie wir ihr den dem des im zu bis".split()
@@ -36,18 +38,33 @@ def claims_citing(text: str, n: int, spans: list[tuple[int, int, tuple[int, ...]
 
 
 def carrying(passage: str, claims: list[str]) -> list[tuple[int, int]]:
-    """The spans of the passage's sentences that carry any of the claims, in order, neighbours joined."""
+    """The spans of the passage's sentences that carry any of the claims, in order, neighbours joined.
+
+    A claim that stands there word for word is carried by that place alone, whatever else shares some of its words.
+    """
     spans: list[tuple[int, int]] = []
-    wanted = [words for c in claims if (words := _words(c))]
+    places = [_literally(c, passage) for c in claims]
+    literal = [p for p in places if p]
+    wanted = [words for c, p in zip(claims, places, strict=True) if not p and (words := _words(c))]
     for start, end in _sentences(passage):
         words = _said(passage[start:end])
-        if not words or not any(_shared(words, claim) >= ENOUGH for claim in wanted):
+        quoted = any(a < end and start < b for a, b in literal)
+        if not quoted and not (words and any(_shared(words, claim) >= ENOUGH for claim in wanted)):
             continue
         if spans and not passage[spans[-1][1] : start].strip():
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))
     return spans
+
+
+def _literally(claim: str, passage: str) -> tuple[int, int] | None:
+    """Where the words of a claim stand in a passage one after the other, whatever is between them."""
+    words = re.findall(r"[^\W_]+", claim)
+    if len(words) < LITERAL_WORDS:
+        return None
+    found = re.search(r"[\W_]+".join(words), passage, re.IGNORECASE)
+    return found.span() if found else None
 
 
 def _said(sentence: str) -> set[str]:

@@ -12,9 +12,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, NotFoundError
+from assistant.memory import threads
 from assistant.settings import PROJECT, Settings
-from assistant.texts import say
+from assistant.texts import reason, say
 from assistant.web import chainlit_home, house, reading, signin
 from assistant.web.security import Shield
 from assistant.web.sessions import present, signing_secret
@@ -58,6 +59,18 @@ def build(settings: Settings) -> ASGIApp:
     page = chainlit_home.self_contained(server.get_html_template(CHAT))
     # The page is the same for everybody: it is made once, and its inline scripts are known by their hashes.
     server.get_html_template = lambda _root: page
+
+    async def talk(thread_id: str) -> Response:
+        """The page of a talk, for whose it is: Chainlit would open any address, and call the connection gone."""
+        if (asker := present().asker) is not None:
+            try:
+                await threads.of(house.parts().db, asker, thread_id)
+            except NotFoundError:
+                language = present().language
+                return _problem(404, say(language, "web.no_talk_more"), say(language, "web.no_talk"))
+        return HTMLResponse(page)
+
+    app.add_api_route(f"{CHAT}/thread/{{thread_id}}", talk)
     mount_chainlit(app=app, target=str(CALLBACKS), path=CHAT)
     _without_doubles(server.app)
     sockets.guard_sockets()
@@ -106,6 +119,8 @@ async def _say_it(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status, text = error.status_code, str(error.detail)
     path, page = request.url.path, _wants_page(request)
+    if not path.startswith("/v1/"):  # programs read one language
+        text = reason(present().language, text)
     # An admin whose session is over is led to the sign-in too; what stands behind it is told to nobody.
     away = status == 401 or (path.startswith("/admin") and present().person is None)
     if page and away and request.method == "GET":
@@ -136,11 +151,11 @@ def _wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not request.headers.get("hx-request")
 
 
-def _problem(status: int, text: str) -> Response:
+def _problem(status: int, text: str, title: str = "") -> Response:
     """A page that says what is wrong and leads back."""
     language = present().language
     known = {404: "web.no_page", 500: "web.page_broken"}
-    title = say(language, known.get(status, "web.not_done"))
+    title = title or say(language, known.get(status, "web.not_done"))
     asker = present().asker
     page = _pages.get_template("problem.html").render(
         language=language,

@@ -38,6 +38,7 @@ def guard_sockets() -> None:
         if gate is Gate.CLOSED:
             sio.on(event, _closed)
     sio.on("connect", _connect)
+    sio.on("connection_successful", _connection_successful)
     sio.on("stop", _stop)
     sio.on("client_message", _client_message)
     sio.on("edit_message", _edit_message)
@@ -78,14 +79,23 @@ async def _connect(sid: str, environ: dict[str, Any], auth: Any) -> Any:
     return await _chainlit["connect"](sid, environ, asked)
 
 
+async def _connection_successful(sid: str, *_: Any) -> None:
+    """Chainlit opens the talk that the page asks for. Where there is none, what is asked now begins a new one."""
+    await _chainlit["connection_successful"](sid)
+    session = WebsocketSession.get(sid)
+    if session is not None and session.thread_id_to_resume and not session.has_first_interaction:
+        session.thread_id, session.thread_id_to_resume = str(uuid4()), None
+
+
 async def _message_in(sid: str, payload: Any) -> dict[str, Any] | None:
     """What a person wrote. The session may have been ended, or the account closed, since the socket was opened."""
     if WebsocketSession.get(sid) is None:
         return None
-    if not await _still_counts(sid):
-        await sio.disconnect(sid)
-        return None
     message = payload.get("message") if isinstance(payload, dict) else None
+    if not await _still_counts(sid):
+        text = message.get("output") if isinstance(message, dict) else None
+        await _let_go(sid, text if isinstance(text, str) else "")
+        return None
     if not isinstance(message, dict) or not _is_id(message.get("id")) or not isinstance(message.get("output"), str):
         return None
     return message
@@ -147,10 +157,16 @@ async def _stop(sid: str) -> None:
         turn.stop()
 
 
+async def _let_go(sid: str, unsent: str = "") -> None:
+    """Close a socket whose session is over, and tell its page so, which would show a question that nobody answers."""
+    await sio.emit("window_message", {"assistant": "", "over": True, "unsent": unsent}, to=sid)
+    await sio.disconnect(sid)
+
+
 async def hang_up(person_id: str) -> None:
     """Close every socket of a person: they signed out, or were let out."""
     open_sockets = [sid for sid, s in list(ws_sessions_sid.items()) if s.user and s.user.identifier == person_id]
     for sid in open_sockets:
         if session := WebsocketSession.get(sid):
             session.to_clear = True
-        await sio.disconnect(sid)
+        await _let_go(sid)

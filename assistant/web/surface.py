@@ -137,7 +137,7 @@ def own_gate(method: str, path: str) -> Gate | None:
 
 EVENTS: dict[str, Gate] = {
     "connect": Gate.OURS,  # ids are checked, then Chainlit's
-    "connection_successful": Gate.SIGNED_IN,
+    "connection_successful": Gate.OURS,  # a talk that is not there becomes a new one
     "clear_session": Gate.SIGNED_IN,
     "disconnect": Gate.SIGNED_IN,
     "stop": Gate.OURS,  # ends the turn, keeps what was shown

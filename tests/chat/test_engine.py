@@ -10,12 +10,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlmodel import select
 
 from assistant.chat import cache, guard, prompts
 from assistant.chat.engine import KnowledgeChatEngine
 from assistant.chat.models import Models
 from assistant.chat.services import Services
 from assistant.chat.turns import Turns
+from assistant.database.tables import DocumentRow
 from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
 from assistant.errors import ModelError, NotFoundError
 from assistant.memory import people, threads
@@ -149,6 +151,37 @@ async def test_nothing_relevant_is_declined_with_the_nearest_documents_and_nothi
     assert "do not answer this" in answer.text
     assert f"](/documents/{answer.nearest[0].document_id})" in answer.text
     assert provider.calls == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "said"),
+    [
+        ("de", "Wer gewann das Turnier?", "Die meisten Dokumente sind auf Englisch"),
+        ("en", "Who won the tournament?", ""),
+        # What is written tells more than what the browser speaks.
+        (
+            "en",
+            "Wer hat das Turnier im Tischtennis gewonnen und wie ist der Preis?",
+            "Most of the documents are in English",
+        ),
+        ("de", "Who won the table tennis tournament and what is the prize for it?", ""),
+    ],
+)
+async def test_where_most_documents_are_in_another_language_a_question_without_an_answer_is_told_so(
+    office: Office, language: str, question: str, said: str
+) -> None:
+    # What the asker may not read counts for nothing.
+    languages = {"leave.md": "en", "laptops.md": "", "finance/budget.md": "de"}
+    async with office.index.db.write() as session:
+        for row in (await session.exec(select(DocumentRow))).all():
+            row.language = languages[row.path]
+            session.add(row)
+    services = office.services(answer_threshold=0.99, weak_threshold=0.98)
+    engine = KnowledgeChatEngine(services, office.ada, str(uuid4()), language)
+    [answer] = [e.answer async for e in engine.turn(question, str(uuid4()), str(uuid4())) if isinstance(e, Final)]
+    assert answer.abstained
+    assert said in answer.text
+    assert bool(said) == ("in English" in answer.text or "auf Englisch" in answer.text)
 
 
 async def test_hidden_documents_are_neither_retrieved_nor_named(office: Office) -> None:

@@ -63,9 +63,28 @@ def test_an_answer_is_seen_to_grow_and_its_source_opens_beside_it(asker: Person)
     expect(panel).to_be_hidden()
 
 
+def test_each_number_opens_its_passage_where_that_says_what_stands_before_it(asker: Person) -> None:
+    page = asker.page
+    asker.ask("how many days of annual leave do I have and how many can be carried over")
+    panel, chips = page.locator("#source-panel"), page.locator(f".ai-message blockquote {CHIP}")
+    assert chips.count() > 1
+    assert chips.nth(0).inner_text() == chips.nth(1).inner_text(), "two quotations of one passage"
+    for at in (0, 1):
+        chips.nth(at).click()
+        quoted = page.locator(".ai-message blockquote .font-bold").nth(at).inner_text()
+        expect(panel.locator("mark.claim", has_text=quoted)).to_be_in_viewport(ratio=1)
+        for other in (0, 1):
+            expect(chips.nth(other)).to_have_attribute("aria-pressed", str(other == at).lower())
+    chips.nth(1).click()
+    expect(panel).to_be_hidden()
+
+
 def test_the_receipt_is_a_fold_in_words(asker: Person) -> None:
     asker.ask(LEAVE)
+    # Also where the answer reaches the end of the screen.
+    asker.page.set_viewport_size({"width": 1280, "height": 560})
     asker.page.locator("details.receipt summary").click()
+    expect(asker.page.locator("details.receipt dt").last).to_be_in_viewport()
     rows = asker.page.locator("details.receipt .rows").inner_text()
     for word in ("Searched for", "Knowledge", "Model", "Prompt", "Checked", "How fast", "Cost"):
         assert word in rows
@@ -78,6 +97,12 @@ def test_a_rating_survives_a_reload_and_a_restart_and_is_withdrawn(asker: Person
     page.locator("textarea[placeholder^='What was right']").fill("the date is missing")
     page.locator("#submit-feedback").click()
     expect(page.locator(".negative-feedback-on")).to_be_visible()
+    # And it is seen to be given: drawn otherwise than the one that is not.
+    expect(page.locator(".negative-feedback-on")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".positive-feedback-off")).to_have_attribute("aria-pressed", "false")
+    fills = "s => s.map(n => getComputedStyle(n.querySelector('svg')).fill)"
+    given, other = page.locator(".negative-feedback-on, .positive-feedback-off").evaluate_all(fills)
+    assert given != other
     assert re.search(r"/chat/thread/[0-9a-f-]{36}$", page.url)
     for restart in (False, True):
         if restart:

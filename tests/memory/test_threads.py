@@ -451,7 +451,13 @@ async def test_declined_questions_are_listed_newest_first(db: Database, ada: Ask
     for i, level in enumerate((Level.DECLINED, Level.ANSWERED, Level.DECLINED)):
         await begun(db, ada, thread, question, f"a{i}")
         answer = plain(thread, f"a{i}")
-        receipt = answer.receipt.model_copy(update={"decision": Decision(level=level)})
+        receipt = answer.receipt.model_copy(update={"decision": Decision(level=level), "release": 1})
         await threads.close_turn(db, ada, answer.model_copy(update={"receipt": receipt}), [])
+    # What was refused before anything was searched says nothing about the documents.
+    await begun(db, ada, thread, question, "refused")
+    answer = plain(thread, "refused")
+    decision = Decision(level=Level.DECLINED, reason="InputError")
+    receipt = answer.receipt.model_copy(update={"decision": decision, "release": None})
+    await threads.close_turn(db, ada, answer.model_copy(update={"receipt": receipt}), [])
     assert [r.id for r in await threads.asked_declined(db)] == ["a2", "a0"]
     assert [r.id for r in await threads.asked_declined(db, first=1)] == ["a2"]

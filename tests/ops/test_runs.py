@@ -73,14 +73,35 @@ async def test_what_was_pushed_is_indexed_by_itself_and_other_sources_wait_for_t
     await own.close()
 
 
-async def test_why_a_run_could_not_begin_stands_in_the_log(
+async def test_why_a_run_could_not_begin_stands_in_the_log_and_where_runs_are_looked_for(
     installed: settings.Settings, own: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await runs.start(installed, "somebody", only=["nowhere"])
+    told = installed.model_copy(update={"alerts": settings.AlertSettings(email=["ops@demo.example"])})
+    await runs.start(told, "somebody", only=["nowhere"])
     while runs.is_starting():
         await asyncio.sleep(0.1)
     assert "exit code 2: " in caplog.text
     assert "nowhere" in caplog.text
+    async with own.read() as session:
+        (run,) = (await session.exec(select(RunRow))).all()
+        (alert,) = (await session.exec(select(OutboxRow))).all()
+    assert (run.state, run.started_by) == ("failed", "somebody")
+    assert "There is no source nowhere." in run.message
+    assert run.finished_at is not None
+    assert "could not begin: There is no source nowhere." in alert.payload["text"]
+    await own.close()
+
+
+async def test_a_run_that_another_one_keeps_from_beginning_is_no_failure(
+    installed: settings.Settings, own: Database
+) -> None:
+    async with own.write() as session:
+        session.add(RunRow(started_by="other", host="elsewhere", pid=1))
+    await runs.start(installed, "somebody", only=["nowhere"])
+    while runs.is_starting():
+        await asyncio.sleep(0.1)
+    async with own.read() as session:
+        assert [r.started_by for r in (await session.exec(select(RunRow))).all()] == ["other"]
     await own.close()
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import delete
 from sqlmodel import col, select
 
 from assistant.database.engine import Database
-from assistant.database.tables import AuditRow, ContradictionRow, DocumentRow, ReleaseReport, ReleaseRow
+from assistant.database.tables import AuditRow, ContradictionRow, DocumentRow, ReleaseReport, ReleaseRow, RunRow
+from assistant.domain import now
 from assistant.web.admin import index_routes, routes, rules
 from tests.web.conftest import Chat, Site
 from tests.web.test_api import on
@@ -116,6 +117,29 @@ async def test_a_release_of_another_embedder_says_how_it_is_searched_on_the_list
         alone = (await root.get("/admin/releases/71", headers=speaks)).text
         assert (alone.count(own), alone.count(text_alone)) == (0, 2)
     await on(site, away)
+
+
+async def test_why_a_release_waits_is_said_once(site: Site, root: httpx.AsyncClient) -> None:
+    note = "39 of 47 documents of the source wiki are gone or can no longer be read: see whether its folder is there"
+    same = {"hit@1": 1.0, "hit@5": 1.0, "mrr": 1.0}
+    body = {"cases": 3, "gone": {}, "better": [], "worse": [], "then": same, "now": same}
+
+    async def held(db: Database) -> None:
+        async with db.write() as session:
+            session.add(ReleaseRow(id=78, table_name="held", state="held", note=note))
+            await session.flush()
+            session.add(ReleaseReport(release_id=78, against_id=1, body=body))
+
+    async def away(db: Database) -> None:
+        async with db.write() as session:
+            await session.exec(delete(ReleaseReport).where(col(ReleaseReport.release_id) == 78))
+            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id) == 78))
+
+    await on(site, held)
+    try:
+        assert (await root.get("/admin/releases/78")).text.count(note) == 1
+    finally:
+        await on(site, away)
 
 
 async def test_the_overview_says_first_what_people_are_answered_from_and_what_is_wrong(
@@ -297,3 +321,30 @@ async def test_a_document_is_shown_in_every_state_it_can_be_in(site: Site, root:
     for word in ("not read yet", "without text", "failed", "indexed"):
         assert word in text
     assert "removed.md" not in text
+
+
+async def test_a_source_that_a_run_could_not_read_is_named_wherever_the_run_is_told_of(
+    site: Site, root: httpx.AsyncClient
+) -> None:
+    lost = {"wiki": "/mnt/wiki: no such folder. Correct the path of the source, or create the folder."}
+
+    async def add(db: Database) -> int:
+        async with db.write() as session:
+            row = RunRow(state="done", host="x", pid=1, report={"unchanged": 75, "problems": lost}, finished_at=now())
+            session.add(row)
+            await session.flush()
+            return row.id or 0
+
+    async def remove(db: Database) -> None:
+        async with db.write() as session:
+            await session.exec(delete(RunRow).where(col(RunRow.id) == run))
+
+    run = await on(site, add)
+    try:
+        for path in ("/admin", "/admin/runs"):
+            assert "Could not be read: wiki." in (await root.get(path)).text, path
+        one = (await root.get(f"/admin/runs/{run}")).text
+        assert "/mnt/wiki: no such folder." in one
+        assert "What it held before is still searched." in one
+    finally:
+        await on(site, remove)

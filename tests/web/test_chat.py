@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -197,3 +198,46 @@ async def test_an_answer_that_was_cut_off_says_so_and_offers_to_ask_again(tmp_pa
         assert view["ask_again"] == "long answer about days"
     finally:
         made.end()
+
+
+async def test_the_address_of_a_talk_that_is_not_ones_own_says_so_and_what_to_do(
+    site: Site, chat: Chat, ada: httpx.AsyncClient, fin: httpx.AsyncClient
+) -> None:
+    await chat.ask("days?")
+    german = {"Accept": "text/html", "Accept-Language": "de"}
+    told = set()
+    for who, thread in ((fin, chat.thread), (ada, str(uuid4())), (ada, "nothing")):
+        answer = await who.get(f"/chat/thread/{thread}", headers=german)
+        assert answer.status_code == 404
+        told.add(answer.text)
+    assert len(told) == 1
+    assert "Dieses Gespräch gibt es nicht" in told.pop()
+    page = (await ada.get("/chat/")).text
+    assert (await ada.get(f"/chat/thread/{chat.thread}")).text == page
+    async with site.client() as nobody:
+        assert (await nobody.get(f"/chat/thread/{chat.thread}")).text == page
+
+
+async def test_what_is_asked_where_a_talk_was_deleted_begins_a_new_one(
+    site: Site, chat: Chat, ada: httpx.AsyncClient
+) -> None:
+    await chat.ask("days?")
+    assert (await ada.post(f"/me/threads/{chat.thread}/delete")).status_code == 303
+    again = await Chat(site, ada, chat.thread).open()
+    assert "31 March" in await again.ask("days?")
+    assert again.thread != chat.thread
+    assert len((await _thread(ada, again.thread))["steps"]) == 3
+    await again.close()
+
+
+async def test_what_cannot_be_done_is_said_in_the_language_of_who_asked(site: Site, ada: httpx.AsyncClient) -> None:
+    german = await Chat(site, ada).open(**{"Accept-Language": "de-DE"})
+    await german.ask("days?")
+    assert (await ada.post(f"/me/threads/{german.thread}/delete")).status_code == 303
+    assert (
+        await german.ask("and now?")
+        == "Dieses Gespräch gibt es nicht. Vielleicht wurde es gelöscht; beginnen Sie ein neues."
+    )
+    await german.close()
+    gone = await ada.post("/me/projects/999", data={"name": "x"}, headers={"Accept-Language": "de"})
+    assert "Dieses Projekt gibt es nicht." in gone.text

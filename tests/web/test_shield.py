@@ -201,6 +201,9 @@ async def test_who_is_let_out_is_out_at_once(tmp_path: Any) -> None:
         await chat.sio.sleep(0.6)
         assert not chat.sio.connected
         assert chat.screen() == ""
+        # The page hears why, and gets back what it sent.
+        told = [news for event, news in chat.events if event == "window_message"]
+        assert told == [{"assistant": "", "over": True, "unsent": "and now?"}]
     finally:
         made.end()
 

@@ -40,6 +40,16 @@ def test_a_claim_is_marked_by_its_own_words() -> None:
     assert [passage[a:b] for a, b in carrying(passage, claims)] == ["Leeds: on the 25th."]
 
 
+def test_a_quotation_is_marked_where_it_stands_and_nowhere_else() -> None:
+    passage = (
+        "2.3 In the year you join you get one twelfth per full month. We round up to half days.\n"
+        "2.8 Carry-over. Up to 5 days may be carried into the next year and must be taken by 31 March."
+    )
+    quoted = "Up to 5 days may be carried into the next year and must be taken by 31 March."
+    claims = claims_citing(f"> 2.8 Carry-over. **{quoted}** After that they lapse. [1]", 1, [])
+    assert [passage[a:b] for a, b in carrying(passage, claims)] == [quoted]
+
+
 def test_pieces_are_the_whole_passage() -> None:
     passage = "One two three. Four five six. Seven."
     cut = pieces(passage, [(15, 29)])
