@@ -326,7 +326,7 @@ async def sync(
 
     sources = _sources(settings, paths, only)
 
-    from assistant.index import ingest, release
+    from assistant.index import ingest, release, run
     from assistant.index.store import Store
     from assistant.ops import alerts
 
@@ -342,7 +342,7 @@ async def sync(
             # What searches the cases takes seconds to import: most runs find nothing new, or have no case.
             return await _gate(settings, db, embedder)(made, against, removed)
 
-        work = ingest.Parts(
+        work = run.Parts(
             db=db,
             store=Store(settings.index_uri),
             embedder=embedder,

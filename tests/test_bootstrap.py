@@ -12,7 +12,7 @@ from assistant import bootstrap
 from assistant.database.tables import ReleaseRow
 from assistant.domain import ADMINS, EVERYONE, Asker
 from assistant.errors import InputError, NotFoundError
-from assistant.index import ingest
+from assistant.index import filling, release
 from assistant.index.embed import embedder_from
 from assistant.index.explain import explain
 from assistant.memory import people
@@ -25,7 +25,7 @@ from tests.index.conftest import HashEmbedder, InThisProcess, put
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     embedder = HashEmbedder()
     monkeypatch.setattr(bootstrap, "_embedder", lambda *_, **__: embedder)
-    monkeypatch.setattr(ingest, "Workers", InThisProcess)
+    monkeypatch.setattr(filling, "Workers", InThisProcess)
     put(tmp_path, {"one/a.md": "# A\n\nHoliday.", "two/b.md": "# B\n\nTravel."})
     sources = [
         Source(name="one", path=tmp_path / "one", schedule="0 5 * * *"), Source(name="two", path=tmp_path / "two")
@@ -58,7 +58,7 @@ async def test_what_is_held_of_one_source_is_not_dropped_by_a_run_of_another(
     await sync(installed)
 
     async def worse(*_: object) -> Any:
-        return ingest.release.Judgement("It finds less.")
+        return release.Judgement("It finds less.")
 
     with monkeypatch.context() as patch:
         patch.setattr(gate.RetrievalGate, "__call__", worse)
@@ -142,7 +142,7 @@ async def test_contradictions_are_those_of_the_release_that_answers_after_going_
     await told(1)
 
     async def worse(*_: object) -> Any:
-        return ingest.release.Judgement("It finds less.")
+        return release.Judgement("It finds less.")
 
     put(tmp_path, {"one/more.md": "# More\n\nNothing to see."})
     with monkeypatch.context() as patch:
