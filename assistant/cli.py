@@ -23,6 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from assistant import bootstrap
+from assistant.commands import evaluation, indexing, releases, rights
+from assistant.commands import replay as replaying
+from assistant.commands.doctor import examine
 from assistant.domain import ADMINS, Answer, Asker
 from assistant.errors import AssistantError, InputError
 from assistant.masking import mask_logs
@@ -256,7 +259,7 @@ def index_sync(
 
     with _Bar() as bar:
         report = _run(
-            bootstrap.sync(
+            indexing.sync(
                 settings,
                 paths or [],
                 started_by or "command line",
@@ -296,7 +299,7 @@ def _print_run(report: dict[str, Any]) -> None:
 def index_sources(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the sources: their documents, when they were read, when they are next, and what is wrong with them."""
     settings = load(config, data)
-    rows = _in_database(settings, lambda db: bootstrap.source_states(settings, db))
+    rows = _in_database(settings, lambda db: indexing.source_states(settings, db))
     if as_json:
         _print_json({"sources": rows})
         return
@@ -310,7 +313,7 @@ def index_sources(config: Config = None, data: Data = None, as_json: Json = Fals
 def index_releases(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """List the releases that are kept; the active one is marked."""
 
-    _listed(load(config, data), "releases", as_json, bootstrap.releases)
+    _listed(load(config, data), "releases", as_json, releases.listed)
 
 
 @index_app.command("activate")
@@ -318,7 +321,7 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
     """Answer people from another kept release, from the next question on: forward or back."""
     settings = load(config, data)
     _for_children(config)
-    _run(bootstrap.activate(settings, release, "command line"))
+    _run(releases.activate(settings, release, "command line"))
     out.print(f"People are answered from release {release}.")
 
 
@@ -326,7 +329,7 @@ def index_activate(release: int, config: Config = None, data: Data = None) -> No
 def index_report(release: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Show what the gate found of a release beside the one that was active."""
     settings = load(config, data)
-    found = _run(bootstrap.report(settings, release))
+    found = _run(releases.report(settings, release))
     if as_json:
         _print_json(found)
         return
@@ -351,7 +354,7 @@ def index_accept(release: int, config: Config = None, data: Data = None) -> None
     """Answer people from a release that was held, from the next question on."""
     settings = load(config, data)
     _for_children(config)
-    _run(bootstrap.accept(settings, release, "command line"))
+    _run(releases.accept(settings, release, "command line"))
     out.print(f"People are answered from release {release}.")
 
 
@@ -359,7 +362,7 @@ def index_accept(release: int, config: Config = None, data: Data = None) -> None
 def index_drop(release: int, config: Config = None, data: Data = None) -> None:
     """Let a held release go; the next run makes a new one."""
     settings = load(config, data)
-    _run(bootstrap.drop(settings, release, "command line"))
+    _run(releases.drop(settings, release, "command line"))
     out.print(f"Release {release} is dropped.")
 
 
@@ -367,7 +370,7 @@ def index_drop(release: int, config: Config = None, data: Data = None) -> None:
 def index_compare(first: int, second: int, config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Show which documents two kept releases differ in, and which case questions find other passages."""
     settings = load(config, data)
-    found = _run(bootstrap.compare(settings, first, second))
+    found = _run(releases.compare(settings, first, second))
     if as_json:
         _print_json(found)
         return
@@ -391,7 +394,7 @@ def index_rights(
 ) -> None:
     """Put the access rules of assistant.toml into force, and say who gains and loses which documents."""
     settings = load(config, data)
-    changes = _run(bootstrap.rights(settings, dry_run=dry_run))
+    changes = _run(rights.apply(settings, dry_run=dry_run))
     if as_json:
         _print_json({"changes": changes, "applied": not dry_run})
         return
@@ -459,7 +462,7 @@ def index_document(document: int, config: Config = None, data: Data = None, as_j
     from assistant.index import catalogue
 
     told = _in_database(settings, lambda db: catalogue.facts(db, document))
-    history = _run(bootstrap.history(settings, document))
+    history = _run(releases.history(settings, document))
     found = {
         **_document(told.row),
         "groups": told.groups,
@@ -522,7 +525,7 @@ def index_contradictions(
 ) -> None:
     """List documents that say the same thing with another number, date or amount."""
     settings = load(config, data)
-    found = _run(bootstrap.contradictions(settings, owner, after, anew=anew))
+    found = _run(releases.contradictions(settings, owner, after, anew=anew))
     if as_json:
         _print_json(found)
         return
@@ -598,7 +601,7 @@ def users_groups(
     data: Data = None,
 ) -> None:
     """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
-    told = _run(bootstrap.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
+    told = _run(rights.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
     out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
     for group in told["unknown"]:
         err.print(f"No rule and no policy names the group {group}: is it spelled as in assistant.toml?", markup=False)
@@ -639,7 +642,7 @@ def replay(
 ) -> None:
     """Answer a question of the past once more and show the difference; nothing of it is kept."""
     settings = load(config, data)
-    found = _run(bootstrap.replay(settings, receipt, model=model, prompts_dir=prompts, release_id=release))
+    found = _run(replaying.replay(settings, receipt, model=model, prompts_dir=prompts, release_id=release))
     if as_json:
         _print_json(found)
         return
@@ -719,7 +722,7 @@ def eval_retrieval(
     """Score text, vector and hybrid search on a judged collection, in a release made for it."""
     settings = load(config, data)
     with _Bar() as bar:
-        result = _run(bootstrap.evaluate_retrieval(settings, folder, split, bar))
+        result = _run(evaluation.retrieval(settings, folder, split, bar))
     if as_json:
         _print_json(result)
         return
@@ -739,7 +742,7 @@ def eval_answers(
     """Run a case file through the pipeline that answers people, on an index made for it."""
     settings = load(config, data)
     with _Bar() as bar:
-        result = _run(bootstrap.evaluate_answers(settings, cases, documents, bar))
+        result = _run(evaluation.answers(settings, cases, documents, bar))
     if as_json:
         _print_json(result if details else {"kinds": result["kinds"]})
     else:
@@ -760,7 +763,7 @@ def eval_calibrate(
     """Fit when to answer, and when to decline, on cases; the figures are of cases it was not fitted on."""
     settings = load(config, data)
     with _Bar() as bar:
-        result = _run(bootstrap.calibrate(settings, cases, documents, foreign, declined_wrong, bar))
+        result = _run(evaluation.calibrate(settings, cases, documents, foreign, declined_wrong, bar))
     file = bootstrap.calibration_file(settings)
     if write:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -788,7 +791,7 @@ def eval_gate(
 
     least = gate.read_floor(floor)
     with _Bar() as bar:
-        kinds = _run(bootstrap.evaluate_answers(settings, None, None, bar))["kinds"]
+        kinds = _run(evaluation.answers(settings, None, None, bar))["kinds"]
     missed = gate.failures(kinds, least)
     if as_json:
         _print_json({"kinds": kinds, "missed": missed})
@@ -824,7 +827,7 @@ def usage(
 def doctor(config: Config = None, data: Data = None, as_json: Json = False) -> None:
     """Check everything that can be checked; exit 1 when something is wrong."""
     settings = load(config, data)
-    checks = _run(bootstrap.examine(settings))
+    checks = _run(examine(settings))
     if as_json:
         _print_json({"checks": checks})
     else:

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assistant import bootstrap
 from assistant.chat.rewrite import fused
+from assistant.commands import evaluation
 from assistant.domain import Case, Level
 from assistant.index.scoring import Recipe
 from assistant.memory.threads import PastTurn
@@ -44,7 +44,7 @@ async def main() -> None:
     settings = load(PROJECT / "assistant.toml")
     cases = case_files.read(folder / "qa.jsonl" if folder else PROJECT / "data/demo/questions.jsonl")
     rows = []
-    async with bootstrap.trial(settings, folder / "files" if folder else None) as tried:
+    async with evaluation.trial(settings, folder / "files" if folder else None) as tried:
         knowledge = tried.parts.knowledge
         threads = {c.id: await _thread(tried, c, settings.chat.weight_before) for c in cases if c.doc}
         for name, (recipe, with_thread) in ROWS.items():
@@ -63,7 +63,7 @@ async def main() -> None:
     print(json.dumps({"rows": rows}))  # noqa: T201 - the bench's result
 
 
-async def _thread(tried: bootstrap.Trial, case: Case, weight: float) -> Sequence[tuple[str, float]]:
+async def _thread(tried: evaluation.Trial, case: Case, weight: float) -> Sequence[tuple[str, float]]:
     """What a follow-up is searched with beside itself: the question before it and the answer that it got."""
     if len(case.turns) == 1:
         return ()

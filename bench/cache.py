@@ -20,6 +20,7 @@ from typing import Any
 
 from assistant import bootstrap
 from assistant.chat import cache
+from assistant.commands import indexing
 from assistant.domain import Answer, Asker
 from assistant.memory import people
 from assistant.ops import cases
@@ -53,7 +54,7 @@ async def measure(settings: Settings, file: Path) -> dict[str, Any]:
     single = [c for c in cases.read(file) if c.doc and len(c.turns) == 1 and not c.asked_as][:QUESTIONS]
     counts = dict.fromkeys(("kept", "variants", "hits", "wrong_hits", "across_rights", "across_release"), 0)
     times, first_times = [], []
-    await bootstrap.sync(settings, [], "bench")
+    await indexing.sync(settings, [], "bench")
     async with bootstrap.parts(settings) as parts:
         ada = people.asker_of(await _person(parts, ASKED_AS))
         other = people.asker_of(await _person(parts, OTHER))
@@ -86,7 +87,7 @@ async def measure(settings: Settings, file: Path) -> dict[str, Any]:
     (changed / "new.md").write_text("# New\n\nA document that makes a new release.\n")
     source = settings.sources[0].model_copy(update={"name": "more", "path": changed})
     later = settings.model_copy(update={"sources": [*settings.sources, source]})
-    await bootstrap.sync(later, [], "bench")
+    await indexing.sync(later, [], "bench")
     async with bootstrap.parts(later) as parts:
         assert parts.services is not None
         parts.services = replace(parts.services, cache=first_cache)

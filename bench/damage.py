@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
-from assistant import bootstrap
+from assistant.commands import doctor
 from assistant.database.engine import Database
 from assistant.errors import AssistantError
 from assistant.settings import Settings
@@ -103,7 +103,7 @@ async def measure() -> dict[str, object]:
                     number, texts = await _answers(index)
                     slowest = max(slowest, time.monotonic() - began)
                     counts["empty"] += not texts
-                    checks = await bootstrap.examine(Settings(data=home))
+                    checks = await doctor.examine(Settings(data=home))
                     named = [c for c in checks if c["state"] == "bad" and c["name"] == "release 2"]
                     counts["noticed"] += bool(named)
                     # Release 1 held all pages; documents that left since stay hidden whichever release serves.

@@ -12,7 +12,7 @@ import json
 import os
 from pathlib import Path
 
-from assistant import bootstrap
+from assistant.commands import evaluation
 from assistant.settings import PROJECT, load
 
 DEMO = PROJECT / "data/demo/questions.jsonl"
@@ -22,7 +22,7 @@ async def main() -> None:
     folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
     foreign = Path(os.environ["FOREIGN"]) if os.environ.get("FOREIGN") else (DEMO if folder else None)
     cases, documents = (folder / "qa.jsonl", folder / "files") if folder else (DEMO, None)
-    found = await bootstrap.calibrate(
+    found = await evaluation.calibrate(
         load(PROJECT / "assistant.toml"), cases, documents, foreign, float(os.environ.get("WRONG", "0.1"))
     )
     print(json.dumps(found))  # noqa: T201 - the bench's result

@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 from assistant.index.embed import MiniLM
-from assistant.index.ingest import EMBEDDED_TOGETHER
+from assistant.index.filling import EMBEDDED_TOGETHER
 from assistant.index.store import Store
 from assistant.settings import Settings
 from bench.processes import ASSISTANT, ROOT, memory_mb

@@ -20,7 +20,7 @@ from unittest import mock
 
 from assistant.database.engine import Database
 from assistant.errors import AssistantError
-from assistant.index import ingest, release
+from assistant.index import filling, release
 from tests.index.conftest import HashEmbedder, Index, InThisProcess, put
 
 # A process that has imported everything, from which those to be killed are made.
@@ -37,7 +37,7 @@ async def opened(home: Path, model: str) -> AsyncIterator[Index]:
         index = Index(home, db)
         index.embedder = HashEmbedder(model)
         # Files are read in the very process that is killed: that its workers end with it, test_workers shows.
-        with mock.patch.object(ingest, "Workers", InThisProcess):
+        with mock.patch.object(filling, "Workers", InThisProcess):
             yield index
     finally:
         await db.close()

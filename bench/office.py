@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant import bootstrap
+from assistant.commands import indexing
 from assistant.domain import Asker, Embedder
 from assistant.memory import people
 from assistant.settings import PROJECT, ModelSettings, Settings, Source
@@ -70,7 +71,7 @@ async def office(folder: Path, documents: Mapping[str, str] | Path) -> AsyncIter
         sources=[Source(name="share", path=source)],
         chat=chat,
     )
-    await bootstrap.sync(settings, [], "bench")
+    await indexing.sync(settings, [], "bench")
     async with bootstrap.parts(settings) as parts:
         asker = people.asker_of(await people.add(parts.db, "ada@bench.invalid"))
         yield Office(settings, parts, embedder_from(settings, None), asker)

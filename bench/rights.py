@@ -19,7 +19,7 @@ from unittest import mock
 from assistant.database.engine import Database
 from assistant.domain import Asker
 from assistant.errors import AssistantError, NotFoundError
-from assistant.index import access, ingest, release
+from assistant.index import access, filling, release
 from assistant.index.retrieve import Knowledge
 from assistant.settings import AccessEntry, Source
 from tests.index.conftest import Index, InThisProcess, asker, put
@@ -174,7 +174,7 @@ class World:
 
 @asynccontextmanager
 async def world(rng: random.Random, documents: int = DOCUMENTS, people: int = PEOPLE) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory() as scratch, mock.patch.object(ingest, "Workers", InThisProcess):
+    with tempfile.TemporaryDirectory() as scratch, mock.patch.object(filling, "Workers", InThisProcess):
         db = Database(f"sqlite+aiosqlite:///{scratch}/assistant.db")
         try:
             await db.migrate()

@@ -17,7 +17,7 @@ from ir_measures import RR, R, nDCG
 
 from assistant.domain import Progress
 from assistant.errors import InputError
-from assistant.index.ingest import embed
+from assistant.index.filling import embed
 from assistant.index.page import Page
 from assistant.index.rerank import Reader
 from assistant.index.scoring import Recipe, Stages, stages

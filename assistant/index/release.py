@@ -100,6 +100,23 @@ async def whole(store: Store, release: ReleaseRow) -> Table:
     return table
 
 
+async def is_whole(store: Store, row: ReleaseRow) -> bool:
+    """Whether a release is kept, and found `whole`."""
+    if row.state not in KEPT_STATES:
+        return False
+    try:
+        await whole(store, row)
+    except ReleaseError:
+        return False
+    return True
+
+
+async def set_version(db: Database, made: ReleaseRow, version: int) -> None:
+    """Note which version of its table a release under construction has come to, for a run that has to go on from it."""
+    async with db.write() as session:
+        await session.exec(update(ReleaseRow).where(col(ReleaseRow.id) == made.id).values(version=version))
+
+
 async def activate(db: Database, store: Store, release_id: int, by: str) -> None:
     """Answer people from this release, forward or back, once it is found whole."""
     async with db.read() as session:

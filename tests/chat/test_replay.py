@@ -10,6 +10,7 @@ import litellm
 import pytest
 
 from assistant import bootstrap
+from assistant.commands import indexing, replay
 from assistant.errors import InputError
 from assistant.index import joining
 from assistant.memory import people, threads
@@ -28,7 +29,7 @@ async def settings(tmp_path: Path) -> Settings:
         "# Leave\n\nEvery employee has 28 days of vacation a year. Unused vacation days lapse on 31 March.\n"
     )
     made = Settings(data=tmp_path / "data", sources=[Source(name="share", path=share)])
-    await bootstrap.sync(made, [], "test")
+    await indexing.sync(made, [], "test")
     return made
 
 
@@ -44,7 +45,7 @@ async def answered(settings: Settings, *questions: str) -> tuple[str, int]:
 
 async def test_quoting_is_replayed_to_the_byte_and_nothing_of_it_is_kept(settings: Settings) -> None:
     receipt, kept = await answered(settings, WHOLE, "and when do they lapse?")
-    found = await bootstrap.replay(settings, receipt)
+    found = await replay.replay(settings, receipt)
     assert found["same"]
     assert found["diff"] == found["passages_added"] == found["passages_removed"] == []
     async with bootstrap.parts(settings, answering=False) as parts:
@@ -57,9 +58,9 @@ async def test_another_release_is_answered_from_and_the_difference_shown(setting
     receipt, _ = await answered(settings, WHOLE)
     file = settings.sources[0].path / "leave.md"
     file.write_text(file.read_text().replace("28 days", "30 days"))
-    await bootstrap.sync(settings, [], "test")
-    assert (await bootstrap.replay(settings, receipt))["same"]
-    newer = await bootstrap.replay(settings, receipt, release_id=2)
+    await indexing.sync(settings, [], "test")
+    assert (await replay.replay(settings, receipt))["same"]
+    newer = await replay.replay(settings, receipt, release_id=2)
     assert not newer["same"]
     assert any("30 days" in line for line in newer["diff"] if line.startswith("+"))
     assert (newer["then"]["release"], newer["now"]["release"]) == (1, 2)
@@ -69,19 +70,19 @@ async def test_another_model_is_asked_when_it_is_named(settings: Settings, provi
     receipt, _ = await answered(settings, WHOLE)
     with_models = settings.model_copy(update={"models": provider.settings("ok").models})
     name = with_models.models.deployments[0].name
-    asked = await bootstrap.replay(with_models, receipt, model=name)
+    asked = await replay.replay(with_models, receipt, model=name)
     assert asked["now"]["model"] != "extract"
-    assert (await bootstrap.replay(with_models, receipt, model="extract"))["same"]
+    assert (await replay.replay(with_models, receipt, model="extract"))["same"]
     with pytest.raises(InputError, match="There is no model gpt-0"):
-        await bootstrap.replay(with_models, receipt, model="gpt-0")
+        await replay.replay(with_models, receipt, model="gpt-0")
 
 
 async def test_a_receipt_or_release_that_is_gone_is_said_to_be(settings: Settings) -> None:
     receipt, _ = await answered(settings, WHOLE)
     with pytest.raises(InputError, match="no receipt"):
-        await bootstrap.replay(settings, str(uuid4()))
+        await replay.replay(settings, str(uuid4()))
     with pytest.raises(InputError, match="no kept release 99"):
-        await bootstrap.replay(settings.model_copy(update={"models": ModelSettings()}), receipt, release_id=99)
+        await replay.replay(settings.model_copy(update={"models": ModelSettings()}), receipt, release_id=99)
 
 
 async def test_a_running_server_answers_again_as_the_command_does_and_takes_nothing_from_the_asker(
@@ -92,15 +93,15 @@ async def test_a_running_server_answers_again_as_the_command_does_and_takes_noth
         ada = people.asker_of(await people.add(parts.db, "ada@example.test"))
         answer = await parts.answer(ada, WHOLE)
         for _ in range(2):
-            past, again = await bootstrap.answer_again(parts, answer.id)
-            assert bootstrap.compared(past, again)["same"]
+            past, again = await replay.answer_again(parts, answer.id)
+            assert replay.compared(past, again)["same"]
         with pytest.raises(InputError):
-            await bootstrap.answer_again(parts, answer.id, model="nobody")
-        past, again = await bootstrap.answer_again(parts, answer.id, model="extract")
+            await replay.answer_again(parts, answer.id, model="nobody")
+        past, again = await replay.answer_again(parts, answer.id, model="extract")
         assert past.text == again.text
         # A long life with many such looks costs no more than one look.
         told = len(litellm.success_callback)
-        await bootstrap.answer_again(parts, answer.id, model="extract")
+        await replay.answer_again(parts, answer.id, model="extract")
         assert len(litellm.success_callback) == told
 
 
@@ -110,7 +111,7 @@ async def test_an_answer_that_was_given_before_is_compared_without_the_line_that
         await parts.answer(ada, WHOLE)
         given = await parts.answer(ada, WHOLE)
         assert given.receipt.cache == "hit"
-        assert bootstrap.compared(*await bootstrap.answer_again(parts, given.id))["same"]
+        assert replay.compared(*await replay.answer_again(parts, given.id))["same"]
 
 
 LONG = "# Otters\n\n## Census\n\n" + "\n\n".join(
@@ -121,7 +122,7 @@ LONG = "# Otters\n\n## Census\n\n" + "\n\n".join(
 
 async def test_an_answer_from_joined_passages_is_kept_cited_opened_and_replayed_as_one(settings: Settings) -> None:
     (settings.sources[0].path / "otters.md").write_text(LONG)
-    await bootstrap.sync(settings, [], "test")
+    await indexing.sync(settings, [], "test")
     receipt, _ = await answered(settings, "When does the otter census count the otter holts along the river?")
     async with bootstrap.parts(settings, answering=False) as parts:
         ada = people.asker_of(await people.by_email(parts.db, "ada@example.test"))  # type: ignore[arg-type]
@@ -134,7 +135,7 @@ async def test_an_answer_from_joined_passages_is_kept_cited_opened_and_replayed_
         told = (await threads.reopen(parts.db, ada, thread.id)).messages[-1].text
         claims = claims_citing(told, used.n, [(c.start, c.end, c.citations) for c in kept.verification])
         assert carrying(shown.passage.text, claims)
-    assert (await bootstrap.replay(settings, receipt))["same"]
+    assert (await replay.replay(settings, receipt))["same"]
     apart = settings.model_copy(update={"chat": settings.chat.model_copy(update={"steps": StepSettings(join=False)})})
-    newer = await bootstrap.replay(apart, receipt)
+    newer = await replay.replay(apart, receipt)
     assert newer["passages_removed"] == ["otters.md"]

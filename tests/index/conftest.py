@@ -19,9 +19,10 @@ from assistant import settings
 from assistant.database.engine import Database
 from assistant.database.tables import DocumentRow
 from assistant.domain import EVERYONE, Asker
-from assistant.index import ingest, rerank
+from assistant.index import filling, ingest, parse, rerank, split
 from assistant.index.embed import MiniLM
 from assistant.index.retrieve import Knowledge
+from assistant.index.run import Parts, Report
 from assistant.index.store import Store
 from assistant.settings import AccessEntry, IndexSettings, Source
 from tests.databases import migrated_file
@@ -107,14 +108,14 @@ class Index:
         return Store(str(self.home / "index"))
 
     @property
-    def parts(self) -> ingest.Parts:
-        return ingest.Parts(self.db, self.store, self.embedder, self.settings, self.home / "index.lock", [])
+    def parts(self) -> Parts:
+        return Parts(self.db, self.store, self.embedder, self.settings, self.home / "index.lock", [])
 
     @property
     def knowledge(self) -> Knowledge:
         return Knowledge(self.db, self.store, self.embedder)
 
-    async def sync(self, files: Files | None = None, *sources: Source, started_by: str = "test") -> ingest.Report:
+    async def sync(self, files: Files | None = None, *sources: Source, started_by: str = "test") -> Report:
         put(self.folder, files or {})
         return await ingest.sync(self.parts, sources or [self.source], started_by=started_by)
 
@@ -162,14 +163,14 @@ class InThisProcess:
     def end(self) -> None: ...
 
     async def read(self, path: str, data: bytes, words: int, overlap: int) -> object:
-        parsed = ingest.parse.parse(path, data)
-        return parsed, ingest.split.split(parsed, words, overlap)
+        parsed = parse.parse(path, data)
+        return parsed, split.split(parsed, words, overlap)
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these tests promise does not depend on where files are parsed; test_workers tests that."""
-    monkeypatch.setattr(ingest, "Workers", InThisProcess)
+    monkeypatch.setattr(filling, "Workers", InThisProcess)
 
 
 @pytest.fixture(scope="session")

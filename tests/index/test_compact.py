@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.index import compact, ingest, release
+from assistant.index import compact, filling, release
 from tests.index.conftest import Index
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -17,7 +17,7 @@ def files(index: Index) -> int:
 async def test_files_are_joined_within_bounded_memory_or_left_as_they_are(
     index: Index, monkeypatch: pytest.MonkeyPatch, megabytes: int, joined: bool
 ) -> None:
-    monkeypatch.setattr(ingest, "EMBEDDED_TOGETHER", 20)
+    monkeypatch.setattr(filling, "EMBEDDED_TOGETHER", 20)
     monkeypatch.setattr(compact, "INLINE", 0)
     monkeypatch.setattr(compact, "MEGABYTES", megabytes)
     report = await index.sync(PAGES)

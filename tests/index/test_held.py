@@ -10,6 +10,7 @@ from assistant.database.tables import AuditRow, DocumentRow, ReleaseChange, Rele
 from assistant.errors import InputError
 from assistant.index import access, ingest, release
 from assistant.index.release import Judgement
+from assistant.index.run import Report
 from assistant.settings import Source
 from tests.index.conftest import Index, asker, put
 
@@ -30,7 +31,7 @@ class Refuses:
         return Judgement(self.reason, {"cases": 3})
 
 
-async def held(index: Index, gate: Refuses | None = None) -> ingest.Report:
+async def held(index: Index, gate: Refuses | None = None) -> Report:
     """A run whose release is held."""
     return await ingest.sync(replace(index.parts, check=gate or Refuses()), [index.source])
 

@@ -17,8 +17,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database.tables import DocumentRow, RunRow, UsageRow
 from assistant.domain import Attempt
-from assistant.errors import BusyError, InputError, ReleaseError
-from assistant.index import access, ingest, release
+from assistant.errors import BusyError, InputError, ParseError, ReleaseError
+from assistant.index import access, filling, ingest, parse, release
 from assistant.index.sources import folder
 from assistant.index.store import Table
 from assistant.settings import Source
@@ -115,7 +115,7 @@ async def test_a_file_that_vanishes_or_is_locked_while_it_is_read_is_tried_again
         nonlocal reads
         reads += path == "late.md"
         if path == "late.md" and reads == 2:
-            raise ingest.ParseError("cannot be opened: Permission denied")
+            raise ParseError("cannot be opened: Permission denied")
         return read(root, path, limit)
 
     monkeypatch.setattr(folder, "read", second_read_fails)
@@ -259,7 +259,7 @@ async def test_files_of_a_killed_run_that_are_gone_since_are_forgotten(index: In
 
 
 async def test_what_a_killed_run_embedded_is_not_embedded_again(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "EMBEDDED_TOGETHER", LOT)
+    monkeypatch.setattr(filling, "EMBEDDED_TOGETHER", LOT)
     pages = {f"{n:03}.md": f"# Page {n}\n\nThe text of page {n}." for n in range(2 * LOT + 5)}
     calls = 0
 
@@ -360,14 +360,14 @@ async def test_a_source_that_suddenly_has_no_files_keeps_its_documents_until_an_
 
 
 async def test_what_failed_is_read_again_when_asked(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = ingest.parse.parse
+    original = parse.parse
 
     def crash(path: str, data: bytes) -> object:
-        raise ingest.ParseError("the parser crashed on it")
+        raise ParseError("the parser crashed on it")
 
-    monkeypatch.setattr(ingest.parse, "parse", crash)
+    monkeypatch.setattr(parse, "parse", crash)
     await index.sync({"holiday.md": HOLIDAY})
-    monkeypatch.setattr(ingest.parse, "parse", parse)
+    monkeypatch.setattr(parse, "parse", original)
     assert (await index.sync()).failed == [{"path": "holiday.md", "reason": "the parser crashed on it"}]
     report = await ingest.sync(index.parts, [index.source], retry_failed=True)
     assert (report.failed, report.added) == ([], 1)

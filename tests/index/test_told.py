@@ -13,6 +13,7 @@ from assistant.domain import now
 from assistant.errors import InputError
 from assistant.index import ingest, release
 from assistant.index.release import Judgement
+from assistant.index.run import Report
 from assistant.settings import Source
 from tests.index.conftest import Index, put
 
@@ -27,7 +28,7 @@ async def told(index: Index) -> list[tuple[str, str]]:
     return [(r.payload["event"], r.payload["text"]) for r in rows]
 
 
-async def run(index: Index, *sources: Source, check: release.Check | None = None) -> ingest.Report:
+async def run(index: Index, *sources: Source, check: release.Check | None = None) -> Report:
     parts = replace(index.parts, alerts=("webhook",), check=check)
     return await ingest.sync(parts, sources or [index.source], started_by="test")
 

@@ -8,6 +8,7 @@ import pytest
 from assistant.database.tables import ReleaseRow
 from assistant.domain import Case, Embedder
 from assistant.index import ingest, release
+from assistant.index.run import Report
 from assistant.ops.gate import RetrievalGate
 from assistant.settings import GateSettings
 from tests.index.conftest import HashEmbedder, Index, asker, db, in_process, index, migrated_file, put
@@ -36,7 +37,7 @@ def gate(index: Index, cases: Sequence[Case] = CASES, known: Sequence[Embedder] 
     return RetrievalGate(index.db, index.store, cases, GateSettings(), index.embedder, of)
 
 
-async def run(index: Index, check: RetrievalGate, kept: int = 5) -> ingest.Report:
+async def run(index: Index, check: RetrievalGate, kept: int = 5) -> Report:
     own = index.parts.settings.model_copy(update={"keep_releases": kept})
     return await ingest.sync(replace(index.parts, check=check, settings=own), [index.source])
 

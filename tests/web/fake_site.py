@@ -65,11 +65,12 @@ def _stub() -> None:
         return {"release": row.release_id, "against": row.against_id, **row.body}
 
     bootstrap.serving = parts
-    bootstrap.report = report
     bootstrap.database = database
-    bootstrap.demo_accounts = lambda _: []
     sys.modules["assistant.bootstrap"] = bootstrap
     assistant.bootstrap = bootstrap
+    from assistant.commands import releases
+
+    releases.report = report
     for name in ("assistant.index.retrieve", "assistant.chat.turns", "assistant.chat.extract", "assistant.ops.trace"):
         sys.modules[name] = types.ModuleType(name)
 

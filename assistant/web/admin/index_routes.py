@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import Response
 
+from assistant.commands import releases
 from assistant.domain import Asker, Level
 from assistant.errors import AssistantError, InputError
 from assistant.index import catalogue, disputed
@@ -112,9 +113,7 @@ async def _document(
 @router.get("/documents/{document_id}/history")
 async def show_history(request: Request, asker: Admin, document_id: Id) -> Response:
     """What each kept release made of a document; read from the releases, so it comes after the page."""
-    from assistant import bootstrap
-
-    found = await bootstrap.history(house.parts().settings, document_id)
+    found = await releases.history(house.parts().settings, document_id)
     return page(request, asker, "_history.html", found=found)
 
 
@@ -235,13 +234,11 @@ async def compare_found(
     second: Release,
 ) -> Response:
     """What two releases differ in."""
-    from assistant import bootstrap
-
     settings = house.parts().settings
 
     def search() -> dict[str, Any]:
         # Every case is searched twice: on a loop of its own nobody's answer waits for it.
-        return asyncio.run(bootstrap.compare(settings, first, second))
+        return asyncio.run(releases.compare(settings, first, second))
 
     try:
         found, problem = await asyncio.to_thread(search), ""
@@ -253,13 +250,11 @@ async def compare_found(
 @router.get("/releases/{release_id}")
 async def show_release(request: Request, asker: Admin, release_id: Id) -> Response:
     """One release, and what the gate found of it."""
-    from assistant import bootstrap
-
     db = house.parts().db
     seen = await state.seen(db, release_id)
     report = None
     if seen.report is not None:
-        report = await bootstrap.report(house.parts().settings, release_id)
+        report = await releases.report(house.parts().settings, release_id)
         await _hide_texts(asker, report)
     now_ = await state.state(db)
     other = house.parts().knowledge.other_embedder
@@ -283,9 +278,7 @@ async def change_release(
     request: Request, asker: Admin, release_id: Id, act: Literal["accept", "drop", "activate"]
 ) -> Response:
     """Accept or drop a held release, or answer people from another kept one, from the next question on."""
-    from assistant import bootstrap
-
-    acts = {"accept": bootstrap.accept, "drop": bootstrap.drop, "activate": bootstrap.activate}
+    acts = {"accept": releases.accept, "drop": releases.drop, "activate": releases.activate}
     try:
         # Each writes its own line into the audit log, with what it did.
         await acts[act](house.parts().settings, release_id, asker.email)

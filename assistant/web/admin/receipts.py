@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from assistant.commands import replay
 from assistant.domain import Asker, Receipt
 from assistant.errors import AssistantError
 from assistant.memory import people, threads
@@ -107,15 +108,13 @@ async def answer_again(
 
     Its words are shown to an admin who may read all that both answers rest on; the figures to every admin.
     """
-    from assistant import bootstrap
-
     db = house.parts().db
     await threads.receipt(db, asker, answer_id)
     await audit.note(db, asker, "answer again", answer_id)
     try:
-        past, now = await bootstrap.answer_again(house.parts(), answer_id, model=model, release_id=release)
+        past, now = await replay.answer_again(house.parts(), answer_id, model=model, release_id=release)
     except AssistantError as error:
         return await _page(request, asker, answer_id, problem=str(error))
     named = past.receipt.rests_on() | now.receipt.rests_on()
     hidden = named != await readable(db, asker, named)
-    return await _page(request, asker, answer_id, again=bootstrap.compared(past, now), hidden=hidden)
+    return await _page(request, asker, answer_id, again=replay.compared(past, now), hidden=hidden)

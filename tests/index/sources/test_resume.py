@@ -9,7 +9,7 @@ import pytest
 from sqlmodel import select
 
 from assistant.database.tables import DocumentRow
-from assistant.index import ingest, release
+from assistant.index import filling, release
 from assistant.index.sources.push import About, Push
 from assistant.settings import Source
 from tests.fakes.serve import serving
@@ -52,7 +52,7 @@ def make(kind: str, home: Path, site: Site) -> Source:
 async def test_a_killed_run_loses_nothing_and_the_next_one_embeds_only_what_is_left(
     index: Index, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "EMBEDDED_TOGETHER", LOT)
+    monkeypatch.setattr(filling, "EMBEDDED_TOGETHER", LOT)
     site = Site()
     async with serving(site.app) as site.base:
         source = await asyncio.to_thread(make, kind, index.home, site)

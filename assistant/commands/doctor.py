@@ -1,0 +1,80 @@
+"""Checks everything of an installation that can be checked."""
+
+from __future__ import annotations
+
+from assistant import bootstrap
+from assistant.commands import indexing
+from assistant.domain import ADMINS
+from assistant.errors import AssistantError, ReleaseError
+from assistant.settings import Settings
+
+
+async def examine(settings: Settings) -> list[dict[str, str]]:
+    """Check what can be checked: settings, prompts, database, index, models. Each with state `ok`, `note` or `bad`."""
+    from assistant.chat import prompts
+    from assistant.index import release
+    from assistant.index.store import Store
+    from assistant.memory import people
+
+    checks = [_check("settings", "ok", "readable")]
+    try:
+        loaded = prompts.load(settings.prompts_dir)
+        checks.append(_check("prompts", "ok", ", ".join(f"{p.name} {p.version}" for p in loaded.values())))
+    except AssistantError as error:
+        checks.append(_check("prompts", "bad", str(error)))
+    checks += _examine_sources(settings)
+    async with bootstrap.database(settings) as db:
+        checks += [
+            _check(f"source {s['source']}", "bad" if s["problem"] else "ok", s["problem"] or f"listed {s['last_run']}")
+            for s in await indexing.source_states(settings, db)
+            if s["kind"] not in {"folder", "mail"} and s["last_run"]
+        ]
+        current = await db.schema_is_current()
+        checks.append(_check("database", "ok" if current else "bad", "sqlite" if db.is_sqlite else "postgres"))
+        admins = [p.email for p in await people.everyone(db) if p.active and ADMINS in p.groups]
+        checks.append(
+            _check("admins", "ok" if admins else "note", ", ".join(admins) or "nobody is in the group admins")
+        )
+        async with db.read() as session:
+            row = await release.active(session)
+        if row is None:
+            checks.append(_check("index", "bad", "there is none; run `assistant index sync`"))
+        else:
+            try:
+                await release.whole(Store(settings.index_uri), row)
+                checks.append(_check("index", "ok", f"release {row.id}, {row.passages} passages, whole"))
+                if not await (await Store(settings.index_uri).open(row.table_name)).is_writable():
+                    checks.append(_check("index table", "bad", "its marks are damaged; the next run makes a new one"))
+            except ReleaseError as error:
+                checks.append(_check("index", "bad", str(error)))
+        async with db.read() as session:
+            for aside in await release.set_aside(session):
+                checks.append(_check(f"release {aside.id}", "bad", f"{aside.note} Run `assistant index sync`."))
+            if (waiting := await release.held(session)) is not None:
+                checks.append(_check(f"release {waiting.id}", "note", f"held: {waiting.note}"))
+    names = ", ".join(d.name for d in settings.models.deployments)
+    checks.append(_check("models", "ok" if names else "note", names or "none: passages are quoted"))
+    for d in settings.models.deployments:
+        if d.api_key_env and not settings.environment(d.api_key_env):
+            checks.append(_check(f"model {d.name}", "bad", f"{d.api_key_env} is not set"))
+    reranker = settings.chat.reranker
+    if reranker.api_key_env and not settings.environment(reranker.api_key_env):
+        checks.append(_check("reranker", "bad", f"{reranker.api_key_env} is not set"))
+    return checks
+
+
+def _examine_sources(settings: Settings) -> list[dict[str, str]]:
+    checks = []
+    for source in settings.sources:
+        if source.kind in {"folder", "mail"}:
+            found = source.path.is_dir() or (source.kind == "mail" and source.path.is_file())
+            checks.append(_check(f"source {source.name}", "ok" if found else "bad", str(source.path)))
+        elif source.secret_env and not source.secret:
+            checks.append(_check(f"source {source.name}", "bad", f"{source.secret_env} is not set"))
+    names = [settings.alerts.webhook_env, settings.alerts.smtp_env if settings.alerts.email else ""]
+    checks += [_check("alerts", "bad", f"{n} is not set") for n in names if n and not settings.environment(n)]
+    return checks
+
+
+def _check(name: str, state: str, message: str) -> dict[str, str]:
+    return {"name": name, "state": state, "message": message}
