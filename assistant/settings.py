@@ -369,7 +369,8 @@ class ChatSettings(Section):
         description="tokens that a passage may have at most when its neighbours are joined to it; see `steps.join`",
     )
     weight_before: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = Field(
-        default=0.3, description="how much the turn before, question and answer, counts in the search for a follow-up"
+        default=0.3,
+        description="how much the turn before, question and answer, counts in the search where one leans on it",
     )
     answer_threshold: Fraction | None = Field(
         default=None, description="evidence from which a question is answered, 0 to 1; left out: the measured value"

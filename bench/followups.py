@@ -2,16 +2,18 @@
 
 `DATA` holds judged collections in the BEIR layout whose queries have a `context` of turns. Searched are the last turn
 alone, the previous question and the last one joined (a rewriting by rule), and what the product does without a model:
-the scores of the turn before added. `SPLIT=dev`.
+the scores of the turn before added, unless the question stands alone (`fused`). `new_subject` is the same behind the
+turns of another conversation: as good as `last_turn` would be best. `SPLIT=dev`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,21 @@ def with_thread(query: dict[str, Any]) -> Texts:
     return [(search.text, 1.0), *search.before]
 
 
+def after_another(queries: Mapping[str, dict[str, Any]]) -> Callable[[dict[str, Any]], Texts]:
+    """What is searched for a query whose thread, before it, was another conversation's."""
+    ids = sorted(queries, key=lambda i: hashlib.sha256(i.encode()).digest())
+
+    def conversation(query_id: str) -> str:
+        return query_id.partition("<")[0]
+
+    def texts(query: dict[str, Any]) -> Texts:
+        own, at = conversation(query["_id"]), ids.index(query["_id"])
+        others = (queries[i] for i in [*ids[at:], *ids[:at]] if conversation(i) != own and window(queries[i]))
+        return with_thread(query | {"context": next(others)["context"]})
+
+    return texts
+
+
 async def main() -> None:
     folders = [Path(name) for name in os.environ.get("DATA", "").split(",") if name]
     if not folders:
@@ -61,12 +78,18 @@ async def main() -> None:
     for folder in folders:
         reader = embedder_from(settings)
         async with collection(folder, os.environ.get("SPLIT", "dev"), reader, settings.index) as judged:
+            searched = {
+                "last_turn": last_turn,
+                "rewritten": joined,
+                "fused": with_thread,
+                "new_subject": after_another(judged.queries),
+            }
             sets[folder.name] = {
                 "queries": len(judged.queries),
                 "with_context": sum(bool(q.get("context")) for q in judged.queries.values()),
                 **{
                     name: judged.figures((await judged.run(texts_of, Recipe()))["hybrid"], MEASURES)
-                    for name, texts_of in (("last_turn", last_turn), ("rewritten", joined), ("fused", with_thread))
+                    for name, texts_of in searched.items()
                 },
             }
     print(json.dumps({"sets": sets}))  # noqa: T201 - the bench's result

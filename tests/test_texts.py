@@ -255,11 +255,11 @@ def test_every_refusal_that_a_person_meets_is_said_in_german() -> None:
 
 
 def test_what_a_run_is_doing_is_said_in_german() -> None:
-    calls = (n for path, tree in sources() if path == "assistant/index/ingest.py" for n in ast.walk(tree))
+    calls = (n for path, tree in sources() if path.startswith("assistant/index/") for n in ast.walk(tree))
     doing = {
         text
         for call in calls
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "beat"
+        if isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) in {"beat", "_beat"}
         for text in told(call.args[2])
     }
     assert len(doing) > 3

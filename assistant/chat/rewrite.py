@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +13,28 @@ from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.errors import ModelError
 from assistant.index.scoring import leaning
+from assistant.index.sentences import stems
 from assistant.memory.threads import PastTurn
 
 LIMIT_S = 4.0
 # Enough of an answer to tell a model that rewrites what it was about.
 ANSWER_CHARS = 600
+# So few words that carry meaning are no question without the one before; with so many a word that points back points
+# at something in the question itself (docs/decisions/0020-a-new-subject.md).
+FRAGMENT, POINTS_BACK = 2, 5
+_GOES_ON = re.compile(
+    r"\W*(?:(?:thx|thanks|hm+|ok|okay|danke|so|well)\b\W*)*(?:and|but|or|what about|how about|what if|also|then|until|"
+    r"since|for|with|from|to|in|at|on|by|why|really|no|yes|und|aber|oder|was ist mit|wie ist es mit|bis|ab|für|mit|bei|"
+    r"ja|nein)\b",
+    re.IGNORECASE,
+)
+_POINTS = re.compile(
+    r"\b(?:it|its|they|them|their|theirs|he|him|his|she|her|hers|this|these|those|ones?|same|others?|both|else|instead|"
+    r"more|too|also|es|sie|ihn|ihm|ihre?[nrsm]?|dies\w*|dort|dafür|davon|damit|dazu|darüber|daran|dabei|dagegen|derselbe|"
+    r"dieselbe|dasselbe|auch|mehr|sonst|(?:is|was|does|do|about|of|for|with|from|to|at|after|before|in|on|by|like|need|"
+    r"mean) (?:that|there)|that (?:need|mean|is|apply|cost|work|take|happen|include|count)\w*)\b|\bthere\W*$",
+    re.IGNORECASE,
+)
 
 
 class _Rewritten(BaseModel):
@@ -44,11 +62,24 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
     if not window or weight <= 0:
         return Search(question)
     last = window[-1]
+    if not last.asked_back and stands_alone(question, last.question):
+        return Search(question, note="stands alone")
     before = [(last.question, weight)]
     # A question back names what the person did not mean, too.
     if last.answer and not last.asked_back:
         before.append((leaning(last.answer), weight))
     return Search(question, tuple(before), note="searched with the turn before")
+
+
+def stands_alone(question: str, before: str) -> bool:
+    """Whether a question is whole without the one `before` it, by its words: then it may be about something else.
+
+    A question that goes on, points back, shares a word that carries meaning, or is no more than a fragment leans.
+    """
+    words = set(stems(question))
+    if len(words) <= FRAGMENT or not words.isdisjoint(stems(before)) or _GOES_ON.match(question):
+        return False
+    return len(words) > POINTS_BACK or _POINTS.search(question) is None
 
 
 async def standalone(

@@ -203,6 +203,16 @@ async def test_a_follow_up_is_searched_with_its_thread(office: Office) -> None:
     assert "Mara Lindt" in answer.text
 
 
+async def test_a_new_subject_in_a_thread_is_answered_as_if_it_were_asked_first(office: Office) -> None:
+    services, thread = office.services(), str(uuid4())
+    asked = "How many vacation days has every employee?"
+    first, _ = await office.ask(services, asked)
+    await office.ask(services, "When is a laptop replaced?", thread=thread)
+    answer, _ = await office.ask(services, asked, thread=thread)
+    assert answer.receipt.fused_with == ()
+    assert (answer.text, answer.receipt.decision) == (first.text, first.receipt.decision)
+
+
 async def test_where_there_is_a_small_model_a_follow_up_is_rewritten(office: Office, provider: Provider) -> None:
     provider.reply = '{"question": "When do unused vacation days lapse?", "standalone": false}'
     services, thread = office.services(provider.settings("ok", tier="small")), str(uuid4())
