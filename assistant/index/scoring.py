@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ class Recipe:
     `depth`: passages scored on each side; over short lists the fused order is worse (SciFact dev .726 over 100, .732
     over 500). `reranked`: how many of the best are read word by word. `of_one_document`: passages of one document among
     those shown, for the next document tells more than a third passage of the same one. `newest_first`: see `dates`.
+    `named`: what it counts at most that a passage holds a number or code of the question, where few do: late
+    interaction sees pieces of it only.
     `late_before`: what the answer before counts beside a follow-up when passages are read word by word.
     `join_tokens`: how long a passage may grow by its neighbours (see `joining`); 0 leaves all as they were cut.
     """
@@ -29,6 +32,7 @@ class Recipe:
     vector_share: float = 0.55
     reranked: int = 30
     late_weight: float = 2.2
+    named: float = 0.2
     of_one_document: int = 2
     newest_first: bool = True
     join_tokens: int = 1_000
@@ -42,6 +46,8 @@ WHOLE_WORDS = 60
 PIECES = 12
 # Enough of an answer to say what it was about (mtragun_mini nDCG@10 .915 with 300 and with 600).
 LEANING_CHARS = 300
+# A number or a code that names one thing: a room, a ticket, a part.
+_NAMES = re.compile(r"(?=[^\W_]*\d)[^\W_]{3,}")
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,11 @@ async def stages(
         flat = iter(await store.near([v for vs in vectors for v in vs], recipe.depth))
         return [of_pieces([next(flat) for _ in vs]) if vs else {} for vs in vectors]
 
-    by_text, by_vector, words = await asyncio.gather(
+    by_text, by_vector, words, holding = await asyncio.gather(
         asyncio.gather(*(search(t) for t, _ in texts)),
         near(),
         asyncio.gather(*reading.values()),
+        search(" ".join(_NAMES.findall(texts[0][0]))),
     )
     lap("search")
     fused = fuse(
@@ -125,7 +132,11 @@ async def stages(
     late, *leaning = (rerank.scores(w, codes) for w in words)
     share = recipe.late_before / (1 + recipe.late_before * len(leaning))
     read = fuse([(late, 1 - share * len(leaning)), *((scores, share) for scores in leaning)])
-    final = {i: value + recipe.late_weight * read.get(i, 0.0) for i, value in fused.items()}
+    named = normalised(holding, 0.0) if len(holding) <= recipe.reranked else {}
+    final = {
+        i: value + recipe.late_weight * read.get(i, 0.0) + recipe.named * named.get(i, 0.0)
+        for i, value in fused.items()
+    }
     lap("rerank")
     return Stages(by_text[0], by_vector[0], fused, late, final, ms)
 

@@ -197,6 +197,33 @@ async def test_the_model_that_ships_finds_by_meaning(index: Index, minilm: MiniL
     assert sum(v * v for v in (await minilm.embed(["a"]))[0]) == pytest.approx(1, abs=1e-3)
 
 
+NOTES = range(7, 47)
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+async def test_a_number_that_few_passages_bear_lifts_them_and_one_that_many_bear_lifts_none(index: Index) -> None:
+    # Words of its own keep a note from being taken for a copy of another.
+    own = {
+        n: " ".join(hashlib.sha256(bytes([n, i])).hexdigest()[:8].translate(_LETTERS) for i in range(9)) for n in NOTES
+    }
+    await index.sync({f"note-{n}.txt": f"The locker code of depot {n:04} in 2026 is {own[n]}." for n in NOTES})
+
+    async def scores_for(question: str, named: float) -> dict[str, float]:
+        knowledge = index.knowledge
+        knowledge.recipe = Recipe(named=named)
+        found = await knowledge.search(asker(), question, 40)
+        return {p.document: p.scores.fused for p in found.passages}
+
+    async def lifted(question: str) -> dict[str, float]:
+        plain, lifted = await scores_for(question, 0.0), await scores_for(question, 0.2)
+        return {name: round(lifted[name] - plain[name], 3) for name in plain if lifted[name] != plain[name]}
+
+    assert await lifted("What is the locker code of depot 0008?") == {"note-8.txt": 0.2}
+    assert await lifted("Are the codes of 0008 and 0011 alike?") == {"note-8.txt": 0.2, "note-11.txt": 0.2}
+    assert await lifted("What are the locker codes in 2026?") == {}
+    assert await lifted("Which depot has 12 lockers?") == {}
+
+
 async def test_a_release_of_another_model_is_searched_with_that_model_and_so_is_the_one_gone_back_to(
     index: Index,
 ) -> None:
