@@ -279,12 +279,19 @@
     if (!over) {
       awaited.add(id);
       setTimeout(() => { asked.delete(id); views.delete(id); load(id); }, AGAIN_MS);
-    } else if (awaited.has(id) && !document.querySelector("#chat-input")?.value && !stages.size) {
+    } else if ((awaited.has(id) || outrun(id)) && !document.querySelector("#chat-input")?.value && !stages.size) {
       setTimeout(() => location.reload(), 300);
     }
     return over && !awaited.has(id) ? "" : el("p", { class: "work", role: "status" }, bar, said, " ", button);
   };
   const awaited = new Set();
+  // The talk was read while the work was still going on, and this told that it is over: what stands here is from before.
+  const outrun = (id) => {
+    const known = `outrun ${id}`;
+    if (!viewOf(id).citations?.length || sessionStorage.getItem(known) || document.querySelector(`#step-${CSS.escape(id)} a[href^="${SOURCE}"]`)) return false;
+    sessionStorage.setItem(known, "1");
+    return true;
+  };
   const viewOf = (id) => views.get(id) || {};
   const redraw = (id) => {
     const foot = document.querySelector(`#step-${CSS.escape(id)} .answer-foot`);

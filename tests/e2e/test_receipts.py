@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.e2e.conftest import ADMIN, OTHER_ASKER, Person, Server, fits, serious
 
@@ -76,6 +76,27 @@ def test_long_work_shows_how_far_it_is_and_survives_a_reload(browser: Browser, s
     assert asker.page.locator('.ai-message a[href^="#source-"]').count() > 5
     asker.page.locator("details.receipt summary").last.click()
     expect(asker.page.locator("details.receipt")).to_contain_text("a folder summarised")
+    asker.leave()
+
+
+def test_work_that_ends_while_its_page_is_loading_is_shown(browser: Browser, server: Server) -> None:
+    asker = Person(browser, server, OTHER_ASKER).enter()
+    asker.send("Summarise the folder people")
+    expect(asker.page.locator(".work").first).to_be_visible(timeout=60_000)
+    held: list[Route] = []
+    over = False
+    asker.page.route("**/api/receipts/*", lambda route: route.continue_() if over else held.append(route))
+    asker.page.reload()
+    asker.settled()
+    expect(asker.page.locator(".ai-message .message-content")).to_contain_text("takes a while")
+    while not held:
+        asker.page.wait_for_timeout(100)
+    while asker.page.request.get(held[0].request.url).json()["work"]["state"] != "done":
+        asker.page.wait_for_timeout(300)
+    over = True
+    for route in held:
+        route.continue_()
+    expect(asker.page.locator(".ai-message .message-content")).to_contain_text("documents of this folder are about")
     asker.leave()
 
 
