@@ -19,6 +19,8 @@ from assistant.domain import EVERYONE
 from assistant.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
+# The embedder that needs no key.
+BUILT_IN = "minilm"
 _WEAK_WORDS = ("changeme", "change-me", "change_me", "password", "default", "secret", "assistant", "12345678")
 
 
@@ -222,7 +224,7 @@ class IndexSettings(Section):
 
     uri: str = Field(default="", description="where the index is: a folder or object storage; empty: the data folder")
     embedder: str = Field(
-        default="minilm",
+        default=BUILT_IN,
         max_length=200,
         pattern=r"^(minilm|[a-z0-9_-]+/\S+)$",
         description="what makes the vectors: the built-in minilm, or any LiteLLM embedding model",

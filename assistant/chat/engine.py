@@ -59,12 +59,11 @@ from assistant.index.language import language_of
 from assistant.index.retrieve import Found, Today
 from assistant.index.scoring import leaning
 from assistant.memory import threads, work
+from assistant.settings import BUILT_IN
 from assistant.texts import LANGUAGES, say
 
 # Documents that are named where none answers.
 NEAREST = 3
-# The embedder that needs no key, as the settings name it.
-BUILT_IN = "minilm"
 
 
 @dataclass

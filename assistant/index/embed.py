@@ -25,7 +25,7 @@ from assistant.domain import Attempt
 from assistant.errors import ModelError
 from assistant.index import rerank, weights
 from assistant.index.words import WordTable
-from assistant.settings import IndexSettings, Settings
+from assistant.settings import BUILT_IN, IndexSettings, Settings
 
 MAX_TOKENS = 256
 BATCH = 64
@@ -48,7 +48,7 @@ def embedder_from(settings: Settings, on_call: OnCall | None = None, *, hurried:
     texts of each one after the other.
     """
     model = partial(MiniLM, settings.models_dir, threads=1 if hurried else 0)
-    if settings.index.embedder == "minilm":
+    if settings.index.embedder == BUILT_IN:
         return model()
     key = settings.environment(settings.index.embedder_api_key_env)
     words = WordTable(settings.models_dir) if settings.index.word_codes == "table" else model()

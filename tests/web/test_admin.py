@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from sqlalchemy import delete
-from sqlmodel import col, select
+from sqlmodel import SQLModel, select
 
 from assistant.database.engine import Database
 from assistant.database.tables import AuditRow, ContradictionRow, DocumentRow, ReleaseReport, ReleaseRow, RunRow
@@ -38,6 +39,29 @@ async def test_for_others_the_pages_do_not_exist(site: Site, ada: httpx.AsyncCli
 
 
 HTML = {"accept": "text/html"}
+
+
+@asynccontextmanager
+async def stored(site: Site, *rows: SQLModel) -> AsyncIterator[None]:
+    """These rows are there meanwhile; they come in this order and leave in the other."""
+
+    async def come(db: Database) -> None:
+        async with db.write() as session:
+            for row in rows:
+                session.add(row)
+                await session.flush()
+
+    async def leave(db: Database) -> None:
+        async with db.write() as session:
+            for row in reversed(rows):
+                await session.delete(row)
+                await session.flush()
+
+    await on(site, come)
+    try:
+        yield
+    finally:
+        await on(site, leave)
 
 
 async def test_a_page_that_is_not_there_says_so_and_leads_back(
@@ -72,51 +96,34 @@ async def test_a_dropped_release_still_tells_why_it_was_held(site: Site, root: h
     }  # fmt: skip
     note = "The cases find less in it: hit@1 fell from 1.000 to 0.000; 0.02 is allowed."
 
-    async def dropped(db: Database) -> None:
-        async with db.write() as session:
-            session.add(ReleaseRow(id=77, table_name="gone", state="dropped", note=note))
-            await session.flush()
-            session.add(ReleaseReport(release_id=77, against_id=76, body=body))
-
-    async def away(db: Database) -> None:
-        async with db.write() as session:
-            await session.exec(delete(ReleaseReport).where(col(ReleaseReport.release_id) == 77))
-            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id) == 77))
-
-    await on(site, dropped)
-    answer = await root.get("/admin/releases/77")
-    assert answer.status_code == 200
-    assert "how many days" in answer.text
-    german = (await root.get("/admin/releases/77", headers={"accept-language": "de"})).text
-    assert "Seite 2" in german
-    await on(site, away)
+    dropped = ReleaseRow(id=77, table_name="gone", state="dropped", note=note)
+    async with stored(site, dropped, ReleaseReport(release_id=77, against_id=76, body=body)):
+        answer = await root.get("/admin/releases/77")
+        assert answer.status_code == 200
+        assert "how many days" in answer.text
+        german = (await root.get("/admin/releases/77", headers={"accept-language": "de"})).text
+        assert "Seite 2" in german
 
 
 async def test_a_release_of_another_embedder_says_how_it_is_searched_on_the_list_and_where_one_goes_back(
     site: Site, root: httpx.AsyncClient
 ) -> None:
-    async def added(db: Database) -> None:
-        async with db.write() as session:
-            session.add(ReleaseRow(id=70, table_name="old", state="retired", embedder="known"))
-            session.add(ReleaseRow(id=71, table_name="older", state="retired", embedder="gone"))
-            session.add(ReleaseRow(id=72, table_name="half", state="building", embedder="gone"))
-
-    async def away(db: Database) -> None:
-        async with db.write() as session:
-            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id).in_([70, 71, 72])))
-
-    await on(site, added)
-    # Once beside the release and once in what the button says first.
-    for language, own, text_alone in (
-        ("en", "searched with its own", "by its text alone"),
-        ("de", "mit seinem eigenen durchsucht", "nur nach Text durchsucht"),
-    ):
-        speaks = {"accept-language": language}
-        listed = (await root.get("/admin/releases", headers=speaks)).text
-        assert (listed.count(own), listed.count(text_alone)) == (2, 2)
-        alone = (await root.get("/admin/releases/71", headers=speaks)).text
-        assert (alone.count(own), alone.count(text_alone)) == (0, 2)
-    await on(site, away)
+    others = (
+        ReleaseRow(id=70, table_name="old", state="retired", embedder="known"),
+        ReleaseRow(id=71, table_name="older", state="retired", embedder="gone"),
+        ReleaseRow(id=72, table_name="half", state="building", embedder="gone"),
+    )
+    async with stored(site, *others):
+        # Once beside the release and once in what the button says first.
+        for language, own, text_alone in (
+            ("en", "searched with its own", "by its text alone"),
+            ("de", "mit seinem eigenen durchsucht", "nur nach Text durchsucht"),
+        ):
+            speaks = {"accept-language": language}
+            listed = (await root.get("/admin/releases", headers=speaks)).text
+            assert (listed.count(own), listed.count(text_alone)) == (2, 2)
+            alone = (await root.get("/admin/releases/71", headers=speaks)).text
+            assert (alone.count(own), alone.count(text_alone)) == (0, 2)
 
 
 async def test_why_a_release_waits_is_said_once(site: Site, root: httpx.AsyncClient) -> None:
@@ -124,22 +131,9 @@ async def test_why_a_release_waits_is_said_once(site: Site, root: httpx.AsyncCli
     same = {"hit@1": 1.0, "hit@5": 1.0, "mrr": 1.0}
     body = {"cases": 3, "gone": {}, "better": [], "worse": [], "then": same, "now": same}
 
-    async def held(db: Database) -> None:
-        async with db.write() as session:
-            session.add(ReleaseRow(id=78, table_name="held", state="held", note=note))
-            await session.flush()
-            session.add(ReleaseReport(release_id=78, against_id=1, body=body))
-
-    async def away(db: Database) -> None:
-        async with db.write() as session:
-            await session.exec(delete(ReleaseReport).where(col(ReleaseReport.release_id) == 78))
-            await session.exec(delete(ReleaseRow).where(col(ReleaseRow.id) == 78))
-
-    await on(site, held)
-    try:
+    held = ReleaseRow(id=78, table_name="held", state="held", note=note)
+    async with stored(site, held, ReleaseReport(release_id=78, against_id=1, body=body)):
         assert (await root.get("/admin/releases/78")).text.count(note) == 1
-    finally:
-        await on(site, away)
 
 
 async def test_the_overview_says_first_what_people_are_answered_from_and_what_is_wrong(
@@ -328,23 +322,10 @@ async def test_a_source_that_a_run_could_not_read_is_named_wherever_the_run_is_t
 ) -> None:
     lost = {"wiki": "/mnt/wiki: no such folder. Correct the path of the source, or create the folder."}
 
-    async def add(db: Database) -> int:
-        async with db.write() as session:
-            row = RunRow(state="done", host="x", pid=1, report={"unchanged": 75, "problems": lost}, finished_at=now())
-            session.add(row)
-            await session.flush()
-            return row.id or 0
-
-    async def remove(db: Database) -> None:
-        async with db.write() as session:
-            await session.exec(delete(RunRow).where(col(RunRow.id) == run))
-
-    run = await on(site, add)
-    try:
+    run = RunRow(state="done", host="x", pid=1, report={"unchanged": 75, "problems": lost}, finished_at=now())
+    async with stored(site, run):
         for path in ("/admin", "/admin/runs"):
             assert "Could not be read: wiki." in (await root.get(path)).text, path
-        one = (await root.get(f"/admin/runs/{run}")).text
+        one = (await root.get(f"/admin/runs/{run.id}")).text
         assert "/mnt/wiki: no such folder." in one
         assert "What it held before is still searched." in one
-    finally:
-        await on(site, remove)
