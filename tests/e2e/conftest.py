@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, sync_playwright
 
 from bench.load import settings_file
 from bench.processes import free_port, python, running
@@ -152,6 +152,11 @@ class Person:
         self.page.fill("#chat-input", question)
         self.page.wait_for_selector("#chat-submit:not([disabled])")
         self.page.keyboard.press("Enter")
+
+    def submit(self, button: Locator) -> None:
+        """Press the button of a form and wait for the page it leads to: who leaves at once takes the form back."""
+        with self.page.expect_navigation():
+            button.click()
 
     def settled(self) -> None:
         """Wait until the talk is shown."""

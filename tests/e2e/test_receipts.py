@@ -28,7 +28,7 @@ def test_a_declined_question_is_sent_to_the_owner_who_replies(browser: Browser, 
     assert fits(owner.page)
     assert serious(owner.page) == []
     owner.page.get_by_label("Ihre Antwort: Which laptop may I have?").fill("A Framework 13 <b>or</b> 16.")
-    owner.page.get_by_role("button", name="Antwort senden").click()
+    owner.submit(owner.page.get_by_role("button", name="Antwort senden"))
     asker.page.reload()
     asker.settled()
     expect(asker.page.locator(".owner-reply")).to_have_text("A Framework 13 <b>or</b> 16.")

@@ -32,7 +32,7 @@ def test_what_is_to_be_remembered_is_kept_shown_changed_and_forgotten(browser: B
     page.goto(server.base + str(page.locator(".ai-message .message-content a").last.get_attribute("href")))
     expect(page.get_by_label("Note").first).to_have_value("I work in Leeds.")
     page.get_by_label("Note").first.fill("I work in Bremen.")
-    page.get_by_role("button", name="Save").first.click()
+    asker.submit(page.get_by_role("button", name="Save").first)
     page.reload()
     expect(page.get_by_label("Note").first).to_have_value("I work in Bremen.")
     other = Person(browser, server, FINANCE_CHIEF).enter()
@@ -63,7 +63,7 @@ def test_a_project_searches_its_own_documents_alone_once_it_is_told_to(browser: 
     assert serious(page) == []
     row = talk(page, server, "How many days of holiday")
     row.get_by_label("Project of").select_option("Travel")
-    row.get_by_role("button", name="Put there").click()
+    asker.submit(row.get_by_role("button", name="Put there"))
     page.goto(chat)
     asker.settled()
     said = asker.ask("When is the leave year over and what happens to unused holidays?")
