@@ -210,6 +210,9 @@ class OwnerQuestion(SQLModel, table=True):
     replied_by: str = ""
     created_at: datetime = Field(default_factory=now, sa_column=_moment())
     replied_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
+    seen_at: datetime | None = Field(
+        default=None, sa_column=_moment(nullable=True), description="when who asked first saw the reply"
+    )
 
 
 class WorkRow(SQLModel, table=True):

@@ -5,11 +5,11 @@ The owner sees the question and who asked; the talk that it comes from stays the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, and_, func, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -117,7 +117,7 @@ async def reply(db: Database, asker: Asker, question_id: str, text: str) -> None
         thread = await session.get(Thread, row.thread_id)
         if thread is None or thread.deleted_at is not None:
             raise _missing()
-        row.reply, row.replied_by, row.replied_at = text, asker.name or asker.email, now()
+        row.reply, row.replied_by, row.replied_at, row.seen_at = text, asker.name or asker.email, now(), None
         session.add(row)
 
 
@@ -152,17 +152,33 @@ async def one(db: Database, question_id: str) -> Asked | None:
     return next(iter(await _listed(db, OwnerQuestion.id == question_id)), None)
 
 
-async def waiting(db: Database, asker: Asker) -> int:
-    """How many questions wait for a reply of the asker's."""
+async def waiting(db: Database, asker: Asker) -> tuple[int, int]:
+    """How many questions wait for a reply of the asker's, and how many replies to their own they have not seen."""
+    received = and_(col(OwnerQuestion.owner_id) == asker.person_id, col(OwnerQuestion.replied_at).is_(None))
     statement = (
-        select(func.count())
+        select(func.count().filter(received), func.count().filter(_news(asker)))
         .select_from(OwnerQuestion)
         .join(Thread, col(Thread.id) == col(OwnerQuestion.thread_id))
-        .where(OwnerQuestion.owner_id == asker.person_id, col(OwnerQuestion.replied_at).is_(None))
-        .where(col(Thread.deleted_at).is_(None))
+        .where(or_(received, _news(asker)), col(Thread.deleted_at).is_(None))
     )
     async with db.read() as session:
-        return int((await session.exec(statement)).one())
+        return (await session.exec(statement)).one()
+
+
+async def saw(db: Database, asker: Asker, asked: Iterable[Asked]) -> None:
+    """Keep that the asker has seen the replies to these of their questions."""
+    if news := [q.row.id for q in asked if q.row.replied_at is not None and q.row.seen_at is None]:
+        async with db.write() as session:
+            shown = update(OwnerQuestion).where(col(OwnerQuestion.id).in_(news), _news(asker))
+            await session.exec(shown.values(seen_at=now()))
+
+
+def _news(asker: Asker) -> ColumnElement[bool]:
+    return and_(
+        col(OwnerQuestion.person_id) == asker.person_id,
+        col(OwnerQuestion.replied_at).is_not(None),
+        col(OwnerQuestion.seen_at).is_(None),
+    )
 
 
 async def _listed(db: Database, *which: ColumnElement[bool] | bool) -> list[Asked]:

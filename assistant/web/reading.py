@@ -37,6 +37,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
     language = present().language
     keys = ("admin", "close", "receipt", "open_document", "ask_again", "loading", "passage_failed", "source")
     talk = ("whole_receipt", "me", "me_short", "again", "version", "version_before", "version_after", "edit", "choices")
+    received, replies = await questions_for(house.parts().db, asker)
     names = (
         "sidebar",
         "search",
@@ -56,8 +57,10 @@ async def me(asker: SignedIn) -> dict[str, Any]:
         "name": asker.name or asker.email,
         "admin": asker.is_admin,
         "language": language,
-        "waiting": (waiting := await questions_for(house.parts().db, asker)),
-        "waiting_said": say(language, "web.waiting", n=waiting),
+        "waiting": received + replies,
+        "waiting_said": ", ".join(
+            say(language, f"web.{key}", n=n) for key, n in (("waiting", received), ("replies", replies)) if n
+        ),
         "words": {k: section(language, "web")[k] for k in (*keys, *talk, *names)},
     }
 

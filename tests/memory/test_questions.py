@@ -35,14 +35,27 @@ async def test_the_owner_sees_the_question_and_who_asked_and_the_asker_sees_the_
     assert (asked.row.text, asked.asker, asked.email, asked.to) == (
         "May I bring a dog?", "Ada", "ada@example.test", "Bob",
     )  # fmt: skip
-    assert await questions.waiting(db, bob) == 1
+    assert await questions.waiting(db, bob) == (1, 0)
     await questions.reply(db, bob, asked.row.id, "Yes, on Fridays.")
     told = await questions.of_answer(db, ada, answer)
     assert told is not None
     assert (told.row.reply, told.row.replied_by) == ("Yes, on Fridays.", "Bob")
-    assert await questions.waiting(db, bob) == 0
+    assert await questions.waiting(db, bob) == (0, 0)
     with pytest.raises(NotFoundError):
         await threads.receipt(db, bob, answer)
+
+
+async def test_a_reply_is_news_until_it_was_seen_and_so_is_a_changed_one(db: Database, ada: Asker, bob: Asker) -> None:
+    sent = await questions.send(db, ada, await declined(db, ada, NEAR), NEAR, "Dogs?")
+    await questions.saw(db, ada, await questions.sent_by(db, ada))
+    for text in ("Yes.", "No, I was wrong."):
+        await questions.reply(db, bob, sent.id, text)
+        assert await questions.waiting(db, ada) == (0, 1)
+        shown = await questions.sent_by(db, ada)
+        await questions.saw(db, bob, shown)
+        assert await questions.waiting(db, ada) == (0, 1)
+        await questions.saw(db, ada, shown)
+        assert await questions.waiting(db, ada) == (0, 0)
 
 
 async def test_nobody_sends_or_replies_for_another(db: Database, ada: Asker, bob: Asker, admin: Asker) -> None:

@@ -43,7 +43,9 @@ async def test_a_question_goes_to_the_owner_and_the_reply_comes_back(
     assert (await ada.post(f"/me/questions/{number}", data={"text": "mine"})).status_code == 404
     assert (await fin.post(f"/me/questions/{number}", data={"text": " "})).status_code == 400
     await fin.post(f"/me/questions/{number}", data={"text": "See <i>HR</i>."})
+    assert (await ada.get("/api/me")).json()["waiting_said"] == "new replies for you: 1"
     assert (await _view(ada, chat.answer_id))["sent"]["reply"] == "See <i>HR</i>."
+    assert (await ada.get("/api/me")).json()["waiting"] == 0
     assert "See &lt;i&gt;HR&lt;/i&gt;." in (await ada.get("/me/questions")).text
     await chat.close()
 

@@ -44,6 +44,7 @@ async def under(asker: Asker, answer_id: str, question: str) -> dict[str, Any]:
     """What stands under a declined answer of one's own: who can be asked, or what was sent and replied."""
     language, db = present().language, house.parts().db
     if (sent := await questions.of_answer(db, asker, answer_id)) is not None:
+        await questions.saw(db, asker, [sent])
         return {"sent": _told(language, sent)}
     offers = []
     company = house.parts().settings.company.strip().lower()
@@ -101,6 +102,7 @@ async def _titles(asker: Asker, asked: Iterable[questions.Asked]) -> dict[int, s
 async def _page(request: Request, asker: Asker, problem: str = "") -> Response:
     db = house.parts().db
     received, sent = await questions.sent_to(db, asker), await questions.sent_by(db, asker)
+    await questions.saw(db, asker, sent)
     return page(
         request,
         asker,
