@@ -11,7 +11,7 @@ export PIP_NO_WARN_SCRIPT_LOCATION = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 BENCHES := $(addprefix bench-,start load index messy kill-index damage disk-full switch rights claims injection guard \
-	providers followups decline ablation kill-chat kill-work admin route clarify cache)
+	providers followups decline ablation kill-chat kill-work admin route clarify cache spelling)
 
 .PHONY: run test check install install-test lock gate browser format $(BENCHES) bench-json
 

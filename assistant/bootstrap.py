@@ -198,7 +198,9 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
     async with parts(settings) as built:
         # The first question need not wait for the release to be read and checked.
         with contextlib.suppress(ReleaseError):
-            await built.knowledge.release()
+            held = await built.knowledge.release()
+            if settings.chat.steps.spelling:
+                built.knowledge.read_words(held)
         assert built.services is not None
         services = built.services
         if settings.models.deployments:

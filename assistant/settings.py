@@ -291,6 +291,10 @@ class StepSettings(Section):
     small_talk: bool = Field(
         default=True, description="greetings, thanks and questions about the assistant are answered without a search"
     )
+    spelling: bool = Field(
+        default=True,
+        description="a misspelt word that no document has is read as the nearest one, and the answer says so",
+    )
     newest_first: bool = Field(
         default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
     )
@@ -324,6 +328,7 @@ class StepBudgets(Section):
 
     open: Budget = Field(default=60, description="milliseconds to keep the question")
     guard: Budget = Field(default=10, description="milliseconds to check the question")
+    spelling: Budget = Field(default=10, description="milliseconds to read misspelt words as those of the documents")
     recall: Budget = Field(default=60, description="milliseconds to read the talk so far")
     tools: Budget = Field(default=3_000, description="milliseconds to look something up")
     rewrite: Budget = Field(default=1_500, description="milliseconds to make a follow-up stand alone")

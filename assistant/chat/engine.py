@@ -58,6 +58,7 @@ from assistant.index import access, joining
 from assistant.index.language import language_of
 from assistant.index.retrieve import Found, Today
 from assistant.index.scoring import leaning
+from assistant.index.spelling import Spelled
 from assistant.memory import threads, work
 from assistant.settings import BUILT_IN
 from assistant.texts import LANGUAGES, say
@@ -167,11 +168,12 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield turn.say(self._told(looked, record))
             await self._verify(turn.text, record)
             return
+        question = await self._read(question, turn)
         context, today = await asyncio.gather(self._recall(turn), self._look())
         way = self._s.route(context.spent, self._language)
         yield Stage(name="search")
         taken = clarify.taken(question, context.window[-1].choices) if context.window else None
-        search = await self._rewrite(question, context.window, taken, record)
+        search = await self._rewrite(question, await self._window(context), taken, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
         searching = Searching(
@@ -251,6 +253,35 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             said = route.talk(question, self._language)
             notes.append(said.kind if said else "needs a search")
             return route.reply(said, self._s.settings.company) if said else None
+
+    async def _read(self, question: str, turn: Turn) -> str:
+        """The question with misspelt words as they were meant, which the answer then says."""
+        if not self._s.settings.chat.steps.spelling:
+            return question
+        record = turn.record
+        with record.step("spelling") as notes:
+            read = await self._spelled(question)
+            notes.append(f"{len(read.changed)} read otherwise")
+        if read.changed:
+            turn.reading = self._s.knowledge.read_ahead(read.text)
+            record.said = True
+            record.remarks.append(remarks.spelled(read.changed, self._language))
+        return read.text
+
+    async def _spelled(self, question: str) -> Spelled:
+        if not self._s.settings.chat.steps.spelling:
+            return Spelled(question)
+        try:
+            return await self._s.knowledge.spelled(self._asker, question, language_of(question) or self._language)
+        except ReleaseError:
+            return Spelled(question)  # the search will say that there is no index
+
+    async def _window(self, context: recall.Context) -> Sequence[threads.PastTurn]:
+        """The turns before, the last question as it was read: a follow-up is searched with it."""
+        if not context.window:
+            return context.window
+        *earlier, last = context.window
+        return [*earlier, replace(last, question=(await self._spelled(last.question)).text)]
 
     async def _noted(self, question: str) -> str | None:
         """The reply to something to remember, which is kept. A program has nothing to tell of a person."""
@@ -389,7 +420,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes.append(record.cache)
         if entry is None:
             return None
-        intro = remarks.before([remarks.given_before(entry, self._language)])
+        intro = remarks.before([*record.remarks, remarks.given_before(entry, self._language)])
         record.release, record.passages, record.decision = scope.release, entry.passages, entry.decision
         record.verification = tuple(
             c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification
@@ -439,7 +470,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         with record.step("route") as notes:
             notes.append("built-in quoting" if way.quoting else f"{way.tier} tier")
         given = writing.messages(self._s, search, found, context, way, record)
-        record.said = bool(way.why)
+        record.said = record.said or bool(way.why)
         before = [*record.remarks, *([way.why] if way.why else [])]
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))

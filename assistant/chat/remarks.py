@@ -45,6 +45,15 @@ def declined(nearest: Sequence[Nearest], only_in: str, language: str, company: s
     return " ".join([*parts, *only])
 
 
+def spelled(changed: Sequence[tuple[str, str]], language: str) -> str:
+    """Which words were read otherwise than they were typed."""
+
+    def named(words: Iterable[str]) -> str:
+        return ", ".join(say(language, "chat.named", text=label(word)) for word in words)
+
+    return say(language, "chat.spelled", searched=named(m for _, m in changed), typed=named(t for t, _ in changed))
+
+
 def which(meant: Sequence[Meant], language: str) -> str:
     """The question back where the asked one may mean several things."""
     listed = "".join(f"\n- {label(m.label)}" for m in meant)

@@ -68,6 +68,8 @@ _WORDS = {
 }
 # A single letter is as often a label as a word.
 _SETS = {name: frozenset(w for w in words.split() if len(w) > 1) for name, words in _WORDS.items()}
+# Those of all languages.
+LITTLE_WORDS = frozenset[str]().union(*_SETS.values())
 # A little word that many languages have says less.
 _WEIGHT = {word: 1 / count for word, count in Counter(w for words in _SETS.values() for w in words).items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,11 +26,15 @@ from assistant.index.crossencoder import Reranked, Reranker
 from assistant.index.scoring import Recipe, Stages, stages
 from assistant.index.sources.folder import inside
 from assistant.index.sources.opening import opened, remembered
+from assistant.index.spelling import Spelled, Words
 from assistant.index.store import Store, Table
 from assistant.index.vector_store import PassageVectorStore, node_of
 
 SURROUNDING_CHARS = 700
 ORIGINAL_BYTES = 200_000_000
+# How long a question waits for the words of a release that was opened a moment ago.
+WORDS_S = 1.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class Knowledge:
         self.reranker: Reranker | None = None
         self._opened: Opened | None = None
         self._opening = asyncio.Lock()
+        self._words: tuple[Opened, asyncio.Task[Words | None]] | None = None
 
     async def release(self) -> Opened:
         """The active release, opened when it changed. Raises `ReleaseError` when there is none."""
@@ -176,6 +182,8 @@ class Knowledge:
         async with self._opening:
             if self._opened is None or self._opened.row.id != row.id:
                 self._opened = Opened(*await release.open_active(self._db, self._store))
+                if self._words is not None:
+                    self.read_words(self._opened)
             return self._opened
 
     async def _open(self) -> Opened:
@@ -236,6 +244,24 @@ class Knowledge:
         # Whoever searches meets the same error, if there is one.
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
         return task
+
+    def read_words(self, held: Opened) -> asyncio.Task[Words | None]:
+        """Begin to read the words of a release, for `spelled`; done once for each."""
+        if self._words is None or self._words[0] is not held:
+            self._words = held, asyncio.create_task(_words_of(held))
+        return self._words[1]
+
+    async def spelled(self, asker: Asker, question: str, language: str) -> Spelled:
+        """The question with its misspelt words read as words of documents that the asker may read.
+
+        A question does not wait long for the words of a release to be read. Raises `ReleaseError` without an index.
+        """
+        reading = self.read_words(self._opened or await self.release())
+        await asyncio.wait([reading], timeout=WORDS_S)
+        words = reading.result() if reading.done() else None
+        if words is None or not words.strange(question, language):
+            return Spelled(question)
+        return words.spelled(question, language, (await self.today(asker)).rules)
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""
@@ -519,6 +545,16 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
 
 def _gone() -> NotFoundError:
     return NotFoundError("This is not available to you.", "It may have been removed, or your rights have changed.")
+
+
+async def _words_of(held: Opened) -> Words | None:
+    try:
+        counted = await held.table.words()
+    except (OSError, RuntimeError, ValueError) as error:
+        log.warning("the words of release %s cannot be read: %s", held.row.id, type(error).__name__)
+        return None
+    columns = (counted[name].to_pylist() for name in counted.column_names)
+    return await asyncio.to_thread(Words, zip(*columns, strict=True)) if len(counted) else None
 
 
 def _since(began: float) -> float:

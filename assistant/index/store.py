@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 from lancedb.expr import col, lit
 from lancedb.index import FTS, Bitmap
 
@@ -30,6 +31,7 @@ _NEVER = timedelta(days=36_500)
 KEPT_ROWS = 2_000
 _MANIFEST_END = b"LANC"
 # LanceDB's column for which of several vectors a row was found by.
+_COUNTED = ["word", "access", "times"]
 _WHICH = "query_index"
 # What a model made of a passage: copied where the same text comes again.
 COMPUTED = ("vector", "codes")
@@ -252,6 +254,11 @@ class Table:
             for row in batch.to_pylist():
                 yield row
 
+    async def words(self) -> pa.Table:
+        """Each word of the passages as it is written, under which rule and how often: `word`, `access`, `times`."""
+        parts = [await asyncio.to_thread(_counted, b) async for b in self._batches(["indexed", "access"])]
+        return _summed(pa.concat_tables(parts), "times", "sum") if parts else pa.table({c: [] for c in _COUNTED})
+
     async def _batches(self, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
         async for batch in await self._table.query().select(list(columns)).to_batches(max_batch_length=2_000):
             yield batch
@@ -372,6 +379,18 @@ def _is_text(value: str) -> bool:
 
 def _number(data: bytes) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:16])
+
+
+def _counted(batch: pa.RecordBatch) -> pa.Table:
+    """The words of three letters and more; in Arrow, which does not hold up who is being answered meanwhile."""
+    words = pc.split_pattern_regex(batch["indexed"], r"[^\p{L}]+")
+    rules = pc.take(batch["access"], pc.list_parent_indices(words))
+    each = pa.table({"word": pc.list_flatten(words), "access": rules})
+    return _summed(each.filter(pc.greater_equal(pc.utf8_length(each["word"]), 3)), "word", "count")
+
+
+def _summed(counted: pa.Table, column: str, how: str) -> pa.Table:
+    return counted.group_by(["word", "access"]).aggregate([(column, how)]).rename_columns(_COUNTED)
 
 
 def _scores(found: pa.Table, column: str) -> dict[str, Any]:

@@ -129,8 +129,8 @@ async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(offic
     assert receipt == answer.receipt
     names = [s.name for s in receipt.steps]
     assert names == [
-        "open", "guard", "small talk", "recall", "rewrite", "cache", "filter", "retrieve", "decide", "clarify", "route",
-        "generate", "verify", "contradictions",
+        "open", "guard", "small talk", "spelling", "recall", "rewrite", "cache", "filter", "retrieve", "decide",
+        "clarify", "route", "generate", "verify", "contradictions",
     ]  # fmt: skip
     assert all(s.ms >= 0 for s in receipt.steps)
     assert receipt.release == 1
@@ -201,6 +201,35 @@ async def test_a_follow_up_is_searched_with_its_thread(office: Office) -> None:
     assert answer.receipt.fused_with[0] == "When is a laptop replaced?"
     assert answer.receipt.passages[0].document == "laptops.md"
     assert "Mara Lindt" in answer.text
+
+
+async def test_a_misspelt_question_is_answered_as_it_was_meant_and_says_so(office: Office) -> None:
+    services, thread = office.services(cache_minutes=0), str(uuid4())
+    meant, _ = await office.ask(services, "How many vacation days has every employee?")
+    answer, _ = await office.ask(services, "How many vaccation days has every employe?", thread=thread)
+    said = "*Searched for “vacation”, “employee” instead of “vaccation”, “employe”.*\n\n"
+    assert answer.text == said + meant.text
+    assert answer.citations == meant.citations
+    assert answer.receipt.searched == "How many vacation days has every employee?"
+    assert answer.receipt.asked == "How many vaccation days has every employe?"
+    follow_up, _ = await office.ask(services, "and when do they lapse?", thread=thread)
+    assert follow_up.receipt.fused_with[0] == "How many vacation days has every employee?"
+    off = services.settings.chat.steps.model_copy(update={"spelling": False})
+    as_typed, _ = await office.ask(office.services(steps=off), "How many vaccation days has every employe?")
+    assert as_typed.receipt.searched == "How many vaccation days has every employe?"
+    assert "Searched for" not in as_typed.text
+
+
+async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Office) -> None:
+    services = office.services()
+    typed, right = "How many vaccation days has every employee?", "How many vacation days has every employee?"
+    first, _ = await office.ask(services, typed)
+    second, _ = await office.ask(services, right)
+    assert (first.receipt.cache, second.receipt.cache) == ("miss", "miss")
+    assert "Searched for" not in second.text
+    third, _ = await office.ask(services, typed)
+    assert third.receipt.cache == "hit"
+    assert third.text.startswith("*Searched for “vacation” instead of “vaccation”.*\n\n*Answered a moment ago")
 
 
 async def test_a_new_subject_in_a_thread_is_answered_as_if_it_were_asked_first(office: Office) -> None:
