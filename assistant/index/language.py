@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 # Of our own, for it runs in every worker: py3langid, the smallest library that is kept, takes 125 MB of memory there.
 # On 108 awkward documents (many tables, little prose) both say the same of 66, differ on 2, and this leaves 40 open.
@@ -74,6 +75,20 @@ LITTLE_WORDS = frozenset[str]().union(*_SETS.values())
 _WEIGHT = {word: 1 / count for word, count in Counter(w for words in _SETS.values() for w in words).items()}
 
 
+def may_be_english(text: str) -> bool:
+    """Whether no other language has more of the little words of a short text; of one without any this is true."""
+    scores = _scores(_words(text))
+    return scores["en"] >= max(scores.values())
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(w.casefold() for w in _LETTERS.findall(text))
+
+
+def _scores(words: Mapping[str, int]) -> dict[str, float]:
+    return {name: sum(n * _WEIGHT[w] for w, n in words.items() if w in own) for name, own in _SETS.items()}
+
+
 def language_of(text: str) -> str:
     """A two-letter code, or nothing when the text does not tell."""
     sample = text[:SAMPLE]
@@ -86,11 +101,11 @@ def language_of(text: str) -> str:
             return name
     if len(_CYRILLIC.findall(sample)) > letters * 0.3:
         return "uk" if re.search(r"[іїєґІЇЄҐ]", sample) else "ru"
-    words = Counter(w.casefold() for w in _LETTERS.findall(sample))
+    words = _words(sample)
     total = sum(words.values())
     if total < LEAST_WORDS:
         return ""
-    scores = {name: sum(n * _WEIGHT[w] for w, n in words.items() if w in own) for name, own in _SETS.items()}
+    scores = _scores(words)
     best = max(scores, key=lambda name: scores[name])
     second = max(scores.keys() - {best, _LIKE.get(best)}, key=lambda name: scores[name])
     found = [n for w, n in words.items() if w in _SETS[best]]

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from assistant.index import weights
-from assistant.index.language import LITTLE_WORDS
+from assistant.index.language import LITTLE_WORDS, may_be_english
 from assistant.index.sentences import STOP
 
 # Shorter ones are near to too many others; so are those of a language whose words we do not know in all their forms.
@@ -107,13 +107,15 @@ class Words:
         pairs = [(word[:at], word[at:]) for at in range(1, len(word) + 1)]
         swapped = {a + b[1] + b[0] + b[2:] for a, b in [("", word), *pairs] if len(b) > 1}
         left_out = {a + letter + b for a, b in pairs for letter in self._letters}
-        mistaken = {a + letter + b[1:] for a, b in pairs if b for letter in self._letters}
+        # Of the shortest, three letters are too little to tell which one was meant.
+        wrong = pairs if len(word) > LEAST else []
+        mistaken = {a + letter + b[1:] for a, b in wrong if b for letter in self._letters}
         return {w for w in swapped | left_out | mistaken | {a + b[1:] for a, b in pairs if b} if len(w) >= LEAST}
 
 
 def _typed(text: str, language: str) -> Iterator[re.Match[str]]:
     """The words of a question that may be typed wrong: no short ones, abbreviations, codes, quotations."""
-    least = LEAST if language == "en" else LEAST_ELSEWHERE
+    least = LEAST if language == "en" and may_be_english(text) else LEAST_ELSEWHERE
     shouted = text.isupper()
     quoted = [q.span() for q in _QUOTED.finditer(text)]
     for found in _WORD.finditer(text):
