@@ -48,6 +48,16 @@ def serious(page: Page) -> list[str]:
     return [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in {"serious", "critical"}]
 
 
+def serious_in_both(page: Page) -> list[str]:
+    """The same in light and dark, on a page whose style sheet alone tells them apart."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found += [f"{scheme}: {fault}" for fault in serious(page)]
+    page.emulate_media(color_scheme="null")
+    return found
+
+
 def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
