@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,27 @@ def _prepare(engine: Engine, begin: str) -> None:
 _QUIET: dict[str, Any] = {"hide_parameters": True}
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that lets go of its locks when it is closed.
+
+    SQLite keeps one open, with its transaction, while a result of it is not read to its end and still referred to, as
+    by the traceback of who was stopped in the middle (https://sqlite.org/c3ref/close.html); nobody could write then.
+    """
+
+    def close(self) -> None:
+        # Closed already, or on a disk that fails: then nothing of it holds a lock.
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 class _AtOnce:
     """SQLite for work that runs at once: `here` on the thread that asks and never waits, the others on their own."""
 
     def __init__(self, url: URL, busy_s: float) -> None:
         def engine(wait_s: float, begin: str) -> Engine:
-            made = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": wait_s}, **_QUIET)
+            given = {"timeout": wait_s, "factory": _Connection}
+            made = create_engine(url, pool_size=1, max_overflow=0, connect_args=given, **_QUIET)
             _prepare(made, begin)
             return made
 
@@ -143,7 +159,8 @@ class Database:
                         f"data: the folder {Path(name).parent} cannot be made: {error.strerror}.", "Name another one."
                     ) from error
                 self._at_once = _AtOnce(address.set(drivername="sqlite"), busy_s)
-            options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": {"timeout": busy_s}, **_QUIET}
+            given = {"timeout": busy_s, "factory": _Connection}
+            options: dict[str, Any] = {"pool_timeout": busy_s + 5, "connect_args": given, **_QUIET}
             self._reader = create_async_engine(url, pool_size=4, max_overflow=0, **options)
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
             _prepare(self._reader.sync_engine, "BEGIN")

@@ -12,7 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import aiosqlite
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -53,6 +55,38 @@ async def opened(url: str, busy_s: float = 15) -> AsyncIterator[Database]:
 async def rows(db: Database) -> int:
     async with db.read() as session:
         return len((await session.exec(select(Person.id))).all())
+
+
+async def test_whoever_is_stopped_in_the_middle_of_writing_holds_up_nobody(
+    migrated_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A result that is still referred to, as the tracebacks of who was stopped now and then do.
+    held: list[aiosqlite.Cursor] = []
+    reading = asyncio.Event()
+
+    async def slow(cursor: aiosqlite.Cursor) -> None:
+        held.append(cursor)
+        reading.set()
+        await asyncio.sleep(60)
+
+    async with opened(f"sqlite+aiosqlite:///{shutil.copy(migrated_file, tmp_path / 'a.db')}", busy_s=0.5) as db:
+
+        async def write() -> None:
+            async with db.write() as session:
+                session.add(Person(email=f"{uuid4()}@example.test"))
+                await session.flush()
+                await session.exec(select(Person.id))
+
+        await write()  # and so the connection is there
+        with monkeypatch.context() as patched:
+            patched.setattr(aiosqlite.Cursor, "fetchall", slow)
+            stopped = asyncio.create_task(write())
+            await reading.wait()
+            stopped.cancel()
+            await asyncio.wait([stopped])
+        await write()
+        assert len(held) == 1
+        assert await rows(db) == 2
 
 
 # The schema
