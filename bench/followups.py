@@ -27,7 +27,7 @@ from assistant.memory.threads import PastTurn
 from assistant.settings import load
 
 MEASURES = {"ndcg@10": nDCG @ 10, "ndcg@5": nDCG @ 5}
-Texts = Sequence[tuple[str, float]]
+Texts = tuple[Sequence[tuple[str, float]], Sequence[tuple[str, float]]]
 
 
 def window(query: dict[str, Any]) -> list[PastTurn]:
@@ -42,16 +42,16 @@ def window(query: dict[str, Any]) -> list[PastTurn]:
 
 
 def last_turn(query: dict[str, Any]) -> Texts:
-    return [(query["text"], 1.0)]
+    return [(query["text"], 1.0)], ()
 
 
 def joined(query: dict[str, Any]) -> Texts:
-    return [(" ".join([*(t.question for t in window(query)[-1:]), query["text"]]), 1.0)]
+    return [(" ".join([*(t.question for t in window(query)[-1:]), query["text"]]), 1.0)], ()
 
 
 def with_thread(query: dict[str, Any]) -> Texts:
     search = fused(query["text"], window(query), load().chat.weight_before)
-    return [(search.text, 1.0), *search.before]
+    return [(search.text, 1.0), *search.before], search.aside
 
 
 def after_another(queries: Mapping[str, dict[str, Any]]) -> Callable[[dict[str, Any]], Texts]:

@@ -22,6 +22,8 @@ ANSWER_CHARS = 600
 # So few words that carry meaning are no question without the one before; with so many a word that points back points
 # at something in the question itself (docs/decisions/0020-a-new-subject.md).
 FRAGMENT, POINTS_BACK = 2, 5
+# What the turn before counts at most beside a question that stands alone: people mostly go on about the same.
+ALONE = 0.2
 _GOES_ON = re.compile(
     r"\W*(?:(?:thx|thanks|hm+|ok|okay|danke|so|well)\b\W*)*(?:and|but|or|what about|how about|what if|also|then|until|"
     r"since|for|with|from|to|in|at|on|by|why|really|no|yes|und|aber|oder|was ist mit|wie ist es mit|bis|ab|für|mit|bei|"
@@ -46,10 +48,14 @@ class _Rewritten(BaseModel):
 
 @dataclass(frozen=True)
 class Search:
-    """What to search for: `text`, and earlier texts of the thread whose scores are added with their weight."""
+    """What to search for: `text`, and earlier texts of the thread whose scores are added with their weight.
+
+    With those `before` it is read, judged and quoted together; those `aside` only help to put passages in order.
+    """
 
     text: str
     before: tuple[tuple[str, float], ...] = ()
+    aside: tuple[tuple[str, float], ...] = ()
     note: str = "first question of its thread"
 
 
@@ -62,12 +68,14 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
     if not window or weight <= 0:
         return Search(question)
     last = window[-1]
-    if not last.asked_back and stands_alone(question, last.question):
-        return Search(question, note="stands alone")
+    alone = not last.asked_back and stands_alone(question, last.question)
+    weight = min(weight, ALONE) if alone else weight
     before = [(last.question, weight)]
     # A question back names what the person did not mean, too.
     if last.answer and not last.asked_back:
         before.append((leaning(last.answer), weight))
+    if alone:
+        return Search(question, aside=tuple(before), note="stands alone; the turn before only helps to order")
     return Search(question, tuple(before), note="searched with the turn before")
 
 

@@ -118,7 +118,7 @@ class Searching:
         return self.parts[question]
 
     async def _in_parts(self, search: Search, parts: Sequence[str], within: frozenset[int] | None) -> Found:
-        found = await self._search(ThreadQuery(search.text, before=search.before, within=within))
+        found = await self._search(ThreadQuery(search.text, before=search.before, aside=search.aside, within=within))
         if len(parts) < 2:
             return found
         each = await asyncio.gather(*(self._search(ThreadQuery(p, within=within)) for p in parts))

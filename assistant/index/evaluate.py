@@ -56,6 +56,9 @@ def _judgements(path: Path) -> dict[str, dict[str, int]]:
     return dict(qrels)
 
 
+Texts = Sequence[tuple[str, float]]
+
+
 @dataclass
 class Collection:
     """A judged collection, indexed into a release of its own."""
@@ -68,16 +71,17 @@ class Collection:
 
     async def run(
         self,
-        texts_of: Callable[[dict[str, Any]], Sequence[tuple[str, float]]],
+        texts_of: Callable[[dict[str, Any]], tuple[Texts, Texts]],
         recipe: Recipe,
         progress: Progress | None = None,
     ) -> dict[str, dict[str, dict[str, float]]]:
-        """Scores of documents for every judged query, by kind of search; `texts_of` says what is searched for it."""
+        """Scores of documents for every judged query, by kind of search; `texts_of` says what is searched for it,
+        and what aside (see `scoring.stages`)."""
         runs: dict[str, dict[str, dict[str, float]]] = {"text": {}, "vector": {}, "hybrid": {}}
         for done, (key, query) in enumerate(self.queries.items()):
             if progress:
                 progress(done, len(self.queries), "searching")
-            for name, scores in (await _search(self.table, self.reader, texts_of(query), recipe)).items():
+            for name, scores in (await _search(self.table, self.reader, *texts_of(query), recipe)).items():
                 runs[name][key] = {d: s for d, s in scores.items() if d != key}
         return runs
 
@@ -111,7 +115,7 @@ async def evaluate(
 ) -> dict[str, Any]:
     """nDCG, recall and MRR of text, vector and hybrid search over a collection."""
     async with collection(folder, split_name, reader, settings, progress) as judged:
-        runs = await judged.run(lambda query: [(str(query["text"]), 1.0)], Recipe(), progress)
+        runs = await judged.run(lambda query: ([(str(query["text"]), 1.0)], ()), Recipe(), progress)
         return {
             "documents": judged.documents,
             "queries": len(judged.queries),
@@ -167,10 +171,10 @@ async def _flush(table: Table, embedder: Reader, rows: list[dict[str, Any]]) -> 
 
 
 async def _search(
-    table: Table, reader: Reader, texts: Sequence[tuple[str, float]], recipe: Recipe
+    table: Table, reader: Reader, texts: Texts, aside: Texts, recipe: Recipe
 ) -> dict[str, dict[str, float]]:
     """Scores of documents by each kind of search; a document's is its best passage's."""
-    found = await stages(PassageVectorStore(table, [_RULE]), reader, texts, recipe)
+    found = await stages(PassageVectorStore(table, [_RULE]), reader, texts, recipe, aside)
     by_kind = {"text": found.text, "vector": found.vector, "hybrid": found.final}
     return {name: _by_document(scores) for name, scores in by_kind.items()}
 

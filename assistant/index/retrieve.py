@@ -58,6 +58,8 @@ class ThreadQuery(QueryBundle):  # type: ignore[misc]
     """A question, and earlier texts of its thread whose scores are added with a weight each."""
 
     before: tuple[tuple[str, float], ...] = ()
+    # The same where the question stands alone: they only help to put passages in order.
+    aside: tuple[tuple[str, float], ...] = ()
     # The documents that alone are searched; None: all.
     within: frozenset[int] | None = None
     today: Today | None = None
@@ -286,6 +288,7 @@ class Knowledge:
         within: frozenset[int] | None = None,
         today: Today | None = None,
         *,
+        aside: Sequence[tuple[str, float]] = (),
         words_will_do: bool = False,
     ) -> Found:
         """The best `k` passages that the asker may read, of the documents `within` only.
@@ -296,10 +299,10 @@ class Knowledge:
         today = today or await self.today(asker)
         opened, rules = today.opened, today.rules
         if (beside := self._beside(opened)) is not None:
-            return await beside.search(asker, query, k, before, within, today, words_will_do=words_will_do)
+            return await beside.search(asker, query, k, before, within, today, aside=aside, words_will_do=words_will_do)
         store = PassageVectorStore(opened.table, rules, within)
-        texts = [(query, 1.0), *((t, w) for t, w in before if t.strip() and w > 0)]
-        found, notes = await self._stages(store, texts, opened.row.embedder, words_will_do=words_will_do)
+        texts = [(query, 1.0), *_said(before)]
+        found, notes = await self._stages(store, texts, _said(aside), opened.row.embedder, words_will_do=words_will_do)
         self._watch(found)
         began = time.monotonic()
         best = found.order()[: k * 5 + 30]
@@ -372,17 +375,23 @@ class Knowledge:
         )
 
     async def _stages(
-        self, store: PassageVectorStore, texts: Sequence[tuple[str, float]], made_by: str, *, words_will_do: bool
+        self,
+        store: PassageVectorStore,
+        texts: Sequence[tuple[str, float]],
+        aside: Sequence[tuple[str, float]],
+        made_by: str,
+        *,
+        words_will_do: bool,
     ) -> tuple[Stages, list[str]]:
         """The stages of a search in a release that `made_by` embedded, and what is to be said of it."""
         # Vectors of another embedder cannot be compared: a release rolled back to is searched by its text alone.
         comparable = made_by == self._embedder.fingerprint
         try:
-            return await stages(store, self._embedder, texts, self.recipe, comparable=comparable), []
+            return await stages(store, self._embedder, texts, self.recipe, aside, comparable=comparable), []
         except ModelError:
             if not words_will_do:
                 raise
-        found = await stages(store, self._embedder, texts, self.recipe, comparable=False)
+        found = await stages(store, self._embedder, texts, self.recipe, aside, comparable=False)
         return found, ["the embedding model did not answer: searched by words alone"]
 
     async def _reranked(self, query: str, best: Sequence[joining.Row], found: Stages) -> Reranked:
@@ -535,7 +544,14 @@ class HybridRetriever(BaseRetriever):  # type: ignore[misc]
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         asked = query_bundle if isinstance(query_bundle, ThreadQuery) else ThreadQuery(query_bundle.query_str)
         self._found = await self._knowledge.search(
-            self._asker, asked.query_str, self._k, asked.before, asked.within, asked.today, words_will_do=True
+            self._asker,
+            asked.query_str,
+            self._k,
+            asked.before,
+            asked.within,
+            asked.today,
+            aside=asked.aside,
+            words_will_do=True,
         )
         return [NodeWithScore(node=node_of(_row(p)), score=p.scores.fused) for p in self._found.passages]
 
@@ -555,6 +571,10 @@ async def _words_of(held: Opened) -> Words | None:
         return None
     columns = (counted[name].to_pylist() for name in counted.column_names)
     return await asyncio.to_thread(Words, zip(*columns, strict=True)) if len(counted) else None
+
+
+def _said(texts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    return [(text, weight) for text, weight in texts if text.strip() and weight > 0]
 
 
 def _since(began: float) -> float:

@@ -75,11 +75,13 @@ async def stages(
     reader: rerank.Reader,
     texts: Sequence[tuple[str, float]],
     recipe: Recipe,
+    aside: Sequence[tuple[str, float]] = (),
     *,
     comparable: bool = True,
 ) -> Stages:
     """Search for the first of `texts`; the others are of its thread, and add their scores with their weights.
 
+    Those of `aside` do that alone: the question is not read together with them.
     Where the store's vectors are of another model (`comparable` is false) the text alone is searched.
     """
     ms: dict[str, float] = {}
@@ -93,6 +95,7 @@ async def stages(
     # The question before names what is asked about: both are one question. The answer before only leans on the order.
     question, *said = " ".join(t for t, _ in reversed(texts[:2])), *(t for t, _ in texts[2:])
     reading = {t: asyncio.create_task(reader.asked(t)) for t in (question, *said)}
+    texts = [*texts, *aside]
 
     async def search(text: str) -> dict[str, float]:
         found = await store.aquery(
