@@ -247,3 +247,16 @@ async def test_a_release_of_another_model_is_searched_with_that_model_and_so_is_
     assert (await alone.search(asker(), "how are trains booked", 3)).passages[0].scores.vector == 0
     await release.activate(index.db, index.store, 1, "ada")
     assert (await knowledge.search(asker(), "how are trains booked", 3)).release_id == 1
+
+
+async def test_what_is_said_aside_helps_to_order_and_is_not_part_of_the_question(index: Index) -> None:
+    await index.sync(
+        {"a.txt": "Opening hours: the door opens at nine.", "b.txt": "Opening hours: the shop opens at ten."}
+    )
+    alone = await index.knowledge.search(asker(), "opening hours", 2)
+    for said, first in (("the door", "a.txt"), ("the shop", "b.txt")):
+        found = await index.knowledge.search(asker(), "opening hours", 2, aside=[(said, 0.2)])
+        assert found.passages[0].document == first
+        assert found.signals["late"] == alone.signals["late"]
+        leaning = await index.knowledge.search(asker(), "opening hours", 2, before=[(said, 0.2)])
+        assert leaning.signals["late"] != alone.signals["late"]
