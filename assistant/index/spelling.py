@@ -9,6 +9,7 @@ docs/decisions/0021-spelling.md, `make bench-spelling`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,10 @@ from assistant.index.sentences import STOP
 
 # Shorter ones are near to too many others; so are those of a language whose words we do not know in all their forms.
 LEAST, LEAST_ELSEWHERE = 4, 6
+# Longer ones are no words. Of a question with more strange words than that we do not know the language.
+MOST_LETTERS, MOST_STRANGE = 30, 5
+# The letters that are tried in a word's place: those the documents write most, not every sign of a script of thousands.
+LETTERS = 64
 # So many of the dictionary, from the most frequent on, are what somebody may have meant though no document has them.
 COMMON = 8_000
 _WORD = re.compile(r"[^\W\d_]+")
@@ -56,7 +61,8 @@ class Words:
             before = self._known.get(word.lower(), _Known(0, 0, 0))
             as_name = before.as_name + (times if word[0].isupper() else 0)
             self._known[word.lower()] = _Known(before.times + times, as_name, before.rules | bit)
-        self._letters = sorted({letter for word in self._known for letter in word})
+        written = Counter(letter for word in self._known for letter in word)
+        self._letters = [letter for letter, _ in written.most_common(LETTERS)]
         _dictionary()  # read here, where nobody waits for it
 
     def strange(self, text: str, language: str) -> bool:
@@ -72,11 +78,12 @@ class Words:
         def admitted(word: str) -> bool:
             return word in self._known and bool(self._known[word].rules & mask)
 
+        strange = [w for w in _typed(text, language) if not self._is_word(w.group().lower(), admitted)]
+        if len(strange) > MOST_STRANGE:
+            return Spelled(text)
         out, at, changed = [], 0, []
-        for typed in _typed(text, language):
+        for typed in strange:
             word = typed.group()
-            if self._is_word(word.lower(), admitted):
-                continue
             begins = text[: typed.start()].rstrip()[-1:] in {"", ".", "?", "!", ":"}
             name = word[0].isupper() and not (begins or text.isupper())
             if meant := self._nearest(word.lower(), name, admitted):
@@ -120,7 +127,7 @@ def _typed(text: str, language: str) -> Iterator[re.Match[str]]:
     quoted = [q.span() for q in _QUOTED.finditer(text)]
     for found in _WORD.finditer(text):
         word, (start, end) = found.group(), found.span()
-        if len(word) < least or not (word[1:].islower() or shouted):
+        if not least <= len(word) <= MOST_LETTERS or not (word[1:].islower() or shouted):
             continue
         if text[start - 1 : start] in _BEFORE or text[end : end + 1] in _AFTER:
             continue

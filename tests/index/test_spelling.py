@@ -65,6 +65,8 @@ def test_a_misspelt_word_is_read_as_the_nearest_word_of_the_documents(typed: str
         "xylophonist",  # near nothing
         "where is paswrd",  # more than one mistake away
         "",
+        "p" * 4_000,
+        "pasword " * 600,  # so many are of a language that we do not know
     ],
 )
 def test_what_is_no_misspelt_word_of_the_documents_stays_as_it_was_typed(typed: str) -> None:
