@@ -199,7 +199,8 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         # The first question need not wait for the release to be read and checked.
         with contextlib.suppress(ReleaseError):
             held = await built.knowledge.release()
-            if settings.chat.steps.spelling:
+            # For many who ask in the first second; see below.
+            if settings.models.deployments and settings.chat.steps.spelling:
                 built.knowledge.read_words(held)
         assert built.services is not None
         services = built.services
