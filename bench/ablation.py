@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from assistant.chat.rewrite import fused
@@ -24,6 +22,7 @@ from assistant.index.scoring import Recipe
 from assistant.memory.threads import PastTurn
 from assistant.ops import cases as case_files
 from assistant.settings import PROJECT, load
+from bench import company
 
 WHOLE = Recipe()
 ROWS = {
@@ -40,11 +39,10 @@ ROWS = {
 
 
 async def main() -> None:
-    folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
-    settings = load(PROJECT / "assistant.toml")
-    cases = case_files.read(folder / "qa.jsonl" if folder else PROJECT / "data/demo/questions.jsonl")
+    case_file, documents = company.named()
+    settings, cases = load(PROJECT / "assistant.toml"), case_files.read(case_file)
     rows = []
-    async with evaluation.trial(settings, folder / "files" if folder else None) as tried:
+    async with evaluation.trial(settings, documents) as tried:
         knowledge = tried.parts.knowledge
         threads = {c.id: await _thread(tried, c, settings.chat.weight_before) for c in cases if c.doc}
         for name, (recipe, with_thread) in ROWS.items():

@@ -14,14 +14,12 @@ from pathlib import Path
 
 from assistant.commands import evaluation
 from assistant.settings import PROJECT, load
-
-DEMO = PROJECT / "data/demo/questions.jsonl"
+from bench import company
 
 
 async def main() -> None:
-    folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
-    foreign = Path(os.environ["FOREIGN"]) if os.environ.get("FOREIGN") else (DEMO if folder else None)
-    cases, documents = (folder / "qa.jsonl", folder / "files") if folder else (DEMO, None)
+    cases, documents = company.named()
+    foreign = Path(os.environ["FOREIGN"]) if os.environ.get("FOREIGN") else (company.DEMO if documents else None)
     found = await evaluation.calibrate(
         load(PROJECT / "assistant.toml"), cases, documents, foreign, float(os.environ.get("WRONG", "0.1"))
     )

@@ -14,7 +14,6 @@ import os
 import random
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from assistant.commands import evaluation
@@ -23,6 +22,7 @@ from assistant.index.sentences import STOP
 from assistant.ops import cases as case_files
 from assistant.ops.evaluate import answers
 from assistant.settings import PROJECT, load
+from bench import company
 
 _WORD = re.compile(r"[A-Za-zÄÖÜäöüß]{5,}")
 _TYPED = "etaoinshrdlu"
@@ -50,11 +50,10 @@ def misspelt(text: str, typos: int, rng: random.Random) -> str:
 
 
 async def main() -> None:
-    folder = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
-    settings = load(PROJECT / "assistant.toml")
-    cases = case_files.read(folder / "qa.jsonl" if folder else PROJECT / "data/demo/questions.jsonl")
+    case_file, documents = company.named()
+    settings, cases = load(PROJECT / "assistant.toml"), case_files.read(case_file)
     rows = []
-    async with evaluation.trial(settings, folder / "files" if folder else None) as tried:
+    async with evaluation.trial(settings, documents) as tried:
         services = tried.parts.services
         assert services is not None
         for typos in map(int, os.environ.get("TYPOS", "0,1,2").split(",")):
