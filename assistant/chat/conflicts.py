@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,30 +42,34 @@ def found(
     dates: Mapping[int, datetime],
     expired: Mapping[int, datetime],
     fit: Mapping[str, float],
+    dismissed: Collection[AbstractSet[tuple[str, int]]] = (),
 ) -> list[Conflict]:
     """Where a passage that the answer cites contradicts another one that fits the question, at most two.
 
-    Only what the answer says matters: one of the two figures stands in it.
+    Only what the answer says matters: one of the two figures stands in it. `dismissed` are pairs of places (passage and
+    offset) of which somebody said that they do not contradict each other.
     """
     in_answer = set(_TOKEN.findall(answer.lower()))
-
-    def stated(where: contradictions.Disagreement) -> bool:
-        return any(figure in in_answer for says in where.says for figure in _TOKEN.findall(says.lower())[:1])
-
-    numbers = {p.id: n for n, p in enumerate(passages, 1)}
     least = NEARLY * max(fit.values(), default=0.0)
-    compared = [p for p in passages if numbers[p.id] in cited or fit.get(p.id, 0.0) >= least]
+    mine = {p.id for n, p in enumerate(passages, 1) if n in cited}
+    compared = mine | {p.id for p in passages if fit.get(p.id, 0.0) >= least}
+
+    def matters(conflict: contradictions.Contradiction) -> bool:
+        both, where = {conflict.one.id, conflict.other.id}, conflict.where
+        if {(conflict.one.id, where.one[0]), (conflict.other.id, where.other[0])} in dismissed:
+            return False
+        said = (figure for says in where.says for figure in _TOKEN.findall(says.lower())[:1])
+        return both <= compared and bool(both & mine) and any(figure in in_answer for figure in said)
+
     out: list[Conflict] = []
-    for conflict in contradictions.among(compared, stated):
+    for conflict in contradictions.among(passages, matters):
         one, other = conflict.one, conflict.other
-        if not cited & {numbers[one.id], numbers[other.id]}:
-            continue
         says, otherwise = (_CURRENCY.sub(lambda m: m.group().upper(), said) for said in conflict.where.says)
-        mine, theirs = _rank(one, dates, expired), _rank(other, dates, expired)
-        if theirs > mine:
+        rank, rank_other = _rank(one, dates, expired), _rank(other, dates, expired)
+        if rank_other > rank:
             one, other, says, otherwise = other, one, otherwise, says
         of, of_other = dates.get(one.document_id), dates.get(other.document_id)
-        out.append(Conflict(one, other, says, otherwise, of, of_other, mine != theirs))
+        out.append(Conflict(one, other, says, otherwise, of, of_other, rank != rank_other))
     return out[:MOST]
 
 

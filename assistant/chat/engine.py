@@ -54,7 +54,7 @@ from assistant.domain import (
     ToolUse,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
-from assistant.index import access, joining
+from assistant.index import access, disputed, joining
 from assistant.index.language import language_of
 from assistant.index.retrieve import Found, Today
 from assistant.index.scoring import leaning
@@ -203,7 +203,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             yield event
         yield Stage(name="check")
         await self._verify(turn.text, record)
-        if warnings := self._warnings(turn.text, found, record):
+        if warnings := await self._warnings(turn.text, found, record):
             yield turn.say(remarks.behind(warnings))
         if scope is not None:
             await self._keep(scope, search.text, turn.text, searching)
@@ -491,13 +491,16 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 record.verification = verify.check(text, passages, self._language)
             notes.append(f"{len(record.verification)} statements")
 
-    def _warnings(self, text: str, found: Found, record: Record) -> list[str]:
+    async def _warnings(self, text: str, found: Found, record: Record) -> list[str]:
         """What a reader must know of the answer's passages: others contradict them, or their time is over."""
         against: list[str] = []
         if self._s.settings.chat.steps.contradictions:
             with record.step("contradictions") as notes:
                 cited = set(cited_in(text))
-                told = conflicts.found(text, found.passages, cited, found.dates, found.expired, found.fit)
+                read = text, found.passages, cited, found.dates, found.expired, found.fit
+                if told := conflicts.found(*read):
+                    shut = await disputed.dismissed(self._s.db, [p.id for p in found.passages])
+                    told = conflicts.found(*read, shut) if shut else told
                 notes.append(f"{len(told)} found")
             against = remarks.contradicted(told, self._language)
         expired = remarks.expired(text, found, self._language)

@@ -6,10 +6,12 @@ So do rows of tables: the same row, the same column, another figure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, permutations
+from math import ceil
 
 from assistant.domain import Passage
 from assistant.index import facts, table_rows
@@ -25,6 +27,12 @@ SHARE_OTHERWISE = 0.8
 _KINDS = frozenset({"date", "time", "number"})
 # Share of the words that two columns' names must have in common, and words above two tables of one column.
 SAME_COLUMN, ALONE_ABOUT = 0.5, 1
+# More sentences than these behind one rare word are of a form too, and are not compared.
+TOGETHER = 200
+# A sentence that is said with more figures than these is of a form, like the total of an invoice.
+FORM = 5
+# A word that tells a title from so many others that are alike is a name: of an account, a machine, a site.
+NAMES = 3
 # Sentences longer than this are tables and lists that ran together.
 LONGEST = 400
 _NEXT_WORD = re.compile(r"[\s-]*([^\W\d_]{3,})")
@@ -71,6 +79,16 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A statement and where it stands: the id of its passage, the number and title of its document."""
+
+    document: int
+    passage: str
+    title: str
+    what: Statement
+
+
+@dataclass(frozen=True)
 class Disagreement:
     """Two sentences by their offsets in the two texts, and what each says where they differ, as it is written."""
 
@@ -88,23 +106,109 @@ class Contradiction:
     where: Disagreement
 
 
-def _disagreements(ones: Sequence[Statement], others: Sequence[Statement]) -> Iterator[Disagreement]:
-    return (found for a in ones for b in others if (found := compared(a, b)) is not None)
-
-
-def among(passages: Sequence[Passage], matters: Callable[[Disagreement], bool] = lambda _: True) -> list[Contradiction]:
+def among(
+    passages: Sequence[Passage], matters: Callable[[Contradiction], bool] = lambda _: True
+) -> list[Contradiction]:
     """Which of these passages contradict another document's, each pair of passages once, in their order.
 
     Of what two passages disagree in the first that `matters` is named.
     """
-    read = [statements(p.text, " ".join([p.title, *p.place.headings])) for p in passages]
-    return [
-        Contradiction(passages[i], passages[j], found)
-        for i, j in combinations(range(len(passages)), 2)
-        if passages[i].document_id != passages[j].document_id
-        and not siblings(passages[i].title, passages[j].title)
-        and (found := next(filter(matters, _disagreements(read[i], read[j])), None)) is not None
-    ]
+    by_id = {p.id: p for p in passages}
+    said = [s for p in passages for s in said_in(p.document_id, p.id, p.title, p.place.headings, p.text)]
+    differ = [(i, j) for i, j in sorted(worth_comparing(said)) if disagree(said[i], said[j])]
+    out: dict[tuple[str, str], Contradiction] = {}
+    for one, other, where in of_one_thing(said, differ):
+        found = Contradiction(by_id[one.passage], by_id[other.passage], where)
+        if (one.passage, other.passage) not in out and matters(found):
+            out[one.passage, other.passage] = found
+    return list(out.values())
+
+
+def said_in(document: int, passage: str, title: str, headings: Sequence[str], text: str) -> list[Said]:
+    """The statements of a passage."""
+    return [Said(document, passage, title, s) for s in statements(text, " ".join([title, *headings]))]
+
+
+def worth_comparing(said: Sequence[Said]) -> Iterator[tuple[int, int]]:
+    """Which pairs may say the same, each once: they count in one unit and share one of their rarest words.
+
+    Two sets that have so much in common must share one of the first few in any order of all words (prefix filtering,
+    Chaudhuri 2006); with the rarest first, few others do.
+    """
+    spread = Counter(w for s in said for w in s.what.words)
+    blocks: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for i, s in enumerate(said):
+        rarest = sorted(s.what.words, key=lambda w: (spread[w], w))
+        first = rarest[: len(rarest) - ceil(LEAST_SHARE * len(rarest)) + 1]
+        for kind, unit in {(f.kind, f.unit) for f in s.what.figures}:
+            # Cells of a table are compared by the name of their row.
+            for word in {*first, *s.what.row}:
+                blocks[word, kind, unit].append(i)
+    met: set[tuple[int, int]] = set()
+    for block in blocks.values():
+        for pair in combinations(block, 2) if len(block) <= TOGETHER else ():
+            if pair not in met:
+                met.add(pair)
+                yield pair
+
+
+def disagree(one: Said, other: Said) -> bool:
+    """Whether two documents say the same but for one figure, be it of one thing or of two."""
+    return one.document != other.document and compared(one.what, other.what) is not None
+
+
+def of_one_thing(said: Sequence[Said], differ: Sequence[tuple[int, int]]) -> Iterator[tuple[Said, Said, Disagreement]]:
+    """Those of the pairs that disagree whose two sentences are said of one thing, and where.
+
+    Documents that tell of many things of a kind each (accounts, machines, invoices) say the same sentences of them,
+    with other figures. Such a sentence is known by how many figures it is said with, such a thing by its name: what the
+    title names is meant in each sentence, and a document without that name says nothing of it.
+    """
+    names = _names({(said[i].title, said[j].title) for i, j in differ})
+    forms = _forms(said, differ)
+
+    def of_another(here: Said, there: Said) -> bool:
+        return not names & title_words(here.title) <= title_words(there.title) | there.what.about | there.what.words
+
+    for i, j in differ:
+        one, two = said[i], said[j]
+        if i in forms or siblings(one.title, two.title) or of_another(one, two) or of_another(two, one):
+            continue
+        if (where := compared(one.what, two.what)) is not None:
+            yield one, two, where
+
+
+def _names(titles: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """What names a thing of a kind: the words that tell a title from several that are alike otherwise."""
+    told_from: defaultdict[str, set[str]] = defaultdict(set)
+    for pair in titles:
+        if siblings(*pair):
+            for title, other in permutations(pair):
+                for word in title_words(title) - title_words(other):
+                    told_from[word].add(other)
+    return frozenset(word for word, others in told_from.items() if len(others) >= NAMES)
+
+
+def _forms(said: Sequence[Said], differ: Sequence[tuple[int, int]]) -> set[int]:
+    """The statements that are said with more than `FORM` figures, by themselves and by those they are linked to."""
+    near: defaultdict[int, set[int]] = defaultdict(set)
+    for i, j in differ:
+        near[i].add(j)
+        near[j].add(i)
+    forms: set[int] = set()
+    seen: set[int] = set()
+    for first in near:
+        if first in seen:
+            continue
+        group, open_ = {first}, [first]
+        while open_:
+            fresh = near[open_.pop()] - group
+            group |= fresh
+            open_ += fresh
+        seen |= group
+        if len({frozenset((f.unit, f.values) for f in said[i].what.figures) for i in group}) > FORM:
+            forms |= group
+    return forms
 
 
 def siblings(title: str, other: str) -> bool:
@@ -112,8 +216,14 @@ def siblings(title: str, other: str) -> bool:
 
     A year or the number of a version makes another version, and no other thing.
     """
-    one, two = (frozenset(stems(_VERSION.sub(" ", t.replace("-", " ").replace("_", " ")))) for t in (title, other))
+    one, two = title_words(title), title_words(other)
     return bool(one & two and one - two and two - one)
+
+
+@lru_cache(maxsize=4_000)
+def title_words(title: str) -> frozenset[str]:
+    """The stems of a title but for its year and version."""
+    return frozenset(stems(_VERSION.sub(" ", title.replace("-", " ").replace("_", " "))))
 
 
 @lru_cache(maxsize=4_000)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil
 from typing import Any
 
 from sqlalchemy import delete, func, or_, union_all
@@ -22,7 +20,7 @@ from assistant.database.tables import ContradictionRow, DocumentRow
 from assistant.domain import now
 from assistant.errors import NotFoundError
 from assistant.index import dates
-from assistant.index.contradictions import LEAST_SHARE, Disagreement, Statement, compared, siblings, statements
+from assistant.index.contradictions import Disagreement, Said, disagree, of_one_thing, said_in, worth_comparing
 from assistant.index.store import Table
 
 # Bounds of one search: seconds, statements held in memory (about 1 kB each), pairs compared (about 100 bytes each), and
@@ -33,21 +31,7 @@ COMPARED = 2_000_000
 KEPT = 1_000
 # Passages whose sentences are read together, in one go to a thread.
 READ = 500
-# A sentence that so many documents say with figures of their own is of a form, like the total of an invoice.
-FORM = 5
-# More sentences than these behind one rare word are a form too, and are not compared.
-TOGETHER = 200
 PAGE = 25
-
-
-@dataclass(frozen=True)
-class _Said:
-    """A statement, where it stands."""
-
-    document: int
-    passage: str
-    title: str
-    what: Statement
 
 
 @dataclass(frozen=True)
@@ -124,7 +108,7 @@ def _key(row: ContradictionRow) -> tuple[str, str, int, int]:
 async def search(table: Table, documents: set[int | None]) -> Found:
     """Pairs of sentences of these documents that contradict each other, within the bounds above."""
     until = time.monotonic() + SECONDS
-    said: list[_Said] = []
+    said: list[Said] = []
     part: list[dict[str, Any]] = []
     async for row in table.rows(["id", "document_id", "title", "headings", "text"]):
         if row["document_id"] in documents:
@@ -139,58 +123,24 @@ async def search(table: Table, documents: set[int | None]) -> Found:
     return await asyncio.to_thread(_compared, said[:STATEMENTS], until, whole=whole)
 
 
-def _said(rows: Sequence[Mapping[str, Any]]) -> list[_Said]:
+def _said(rows: Sequence[Mapping[str, Any]]) -> list[Said]:
     """The statements of these passages."""
-    return [
-        _Said(row["document_id"], row["id"], row["title"], statement)
-        for row in rows
-        for statement in statements(row["text"], " ".join([row["title"], *(row["headings"] or ())]))
-    ]
+    return [s for r in rows for s in said_in(r["document_id"], r["id"], r["title"], r["headings"] or (), r["text"])]
 
 
-def _compared(said: Sequence[_Said], until: float, *, whole: bool) -> Found:
-    met: set[tuple[int, int]] = set()
-    against: defaultdict[int, set[int]] = defaultdict(set)
-    found: list[tuple[int, int, Disagreement]] = []
-    for block in _blocks(said):
-        if time.monotonic() > until or len(met) > COMPARED:
+def _compared(said: Sequence[Said], until: float, *, whole: bool) -> Found:
+    differ: list[tuple[int, int]] = []
+    for n, (i, j) in enumerate(worth_comparing(said)):
+        if n > COMPARED or time.monotonic() > until:
             whole = False
             break
-        for n, i in enumerate(block):
-            for j in block[n + 1 :]:
-                one, other = said[i], said[j]
-                if one.document == other.document or (i, j) in met:
-                    continue
-                met.add((i, j))
-                where = compared(one.what, other.what)
-                if where is not None and not siblings(one.title, other.title):
-                    found.append((i, j, where))
-                    against[i].add(other.document)
-                    against[j].add(one.document)
-    plain = [(i, j, where) for i, j, where in found if len(against[i]) <= FORM and len(against[j]) <= FORM]
-    rows = {_key(r): r for r in (_row(said[i], said[j], where) for i, j, where in plain)}
+        if disagree(said[i], said[j]):
+            differ.append((i, j))
+    rows = {_key(r): r for r in (_row(*pair) for pair in of_one_thing(said, differ))}
     return Found(sorted(rows.values(), key=_key)[:KEPT], whole and len(rows) <= KEPT)
 
 
-def _blocks(said: Sequence[_Said]) -> Iterator[list[int]]:
-    """Which statements are worth comparing: they count the same thing and share one of their rarest words.
-
-    Two sets that have so much in common must share one of the first few in any order of all words (prefix filtering,
-    Chaudhuri 2006); with the rarest first, few others do.
-    """
-    spread = Counter(w for s in said for w in s.what.words)
-    blocks: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for i, s in enumerate(said):
-        rarest = sorted(s.what.words, key=lambda w: (spread[w], w))
-        first = rarest[: len(rarest) - ceil(LEAST_SHARE * len(rarest)) + 1]
-        for kind, unit in {(f.kind, f.unit) for f in s.what.figures}:
-            # Cells of a table are compared by the name of their row.
-            for word in {*first, *s.what.row}:
-                blocks[word, kind, unit].append(i)
-    return (block for block in blocks.values() if 1 < len(block) <= TOGETHER)
-
-
-def _row(one: _Said, other: _Said, where: Disagreement) -> ContradictionRow:
+def _row(one: Said, other: Said, where: Disagreement) -> ContradictionRow:
     places = [(one, where.one), (other, where.other)]
     (one, at), (other, there) = sorted(places, key=lambda p: (p[0].document, p[0].passage))
     return ContradictionRow(
@@ -241,6 +191,15 @@ async def listed(db: Database, table: Table | None, owner: str | None = None, af
 async def _texts(table: Table | None, passages: Iterable[str]) -> dict[str, str]:
     ids = list(dict.fromkeys(passages))
     return {r["id"]: r["text"] for r in await table.passages(ids)} if table is not None and ids else {}
+
+
+async def dismissed(db: Database, passages: Collection[str]) -> set[frozenset[tuple[str, int]]]:
+    """The pairs among these passages of which somebody said that they are none: each place by passage and offset."""
+    one, other = col(ContradictionRow.one_passage), col(ContradictionRow.other_passage)
+    shut = col(ContradictionRow.dismissed_at).is_not(None)
+    async with db.read() as session:
+        rows = await session.exec(select(ContradictionRow).where(shut, one.in_(passages), other.in_(passages)))
+        return {frozenset({(r.one_passage, r.one_start), (r.other_passage, r.other_start)}) for r in rows}
 
 
 async def dismiss(session: AsyncSession, pair: int) -> ContradictionRow:

@@ -20,6 +20,7 @@ from assistant.chat.turns import Turns
 from assistant.database.tables import DocumentRow
 from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
 from assistant.errors import ModelError, NotFoundError
+from assistant.index import disputed
 from assistant.memory import people, threads
 from assistant.ops import usage
 from assistant.settings import PROJECT, Settings
@@ -366,6 +367,13 @@ async def test_passages_that_contradict_each_other_are_shown_with_their_dates_an
     steps = office.settings.chat.steps.model_copy(update={"contradictions": False})
     silent, _ = await office.ask(office.services(steps=steps), "What may a hotel night in London cost at most?")
     assert "contradict" not in silent.text
+    # Somebody who looks after the documents says that they do not.
+    (pair,) = (await disputed.listed(office.index.db, None)).pairs
+    async with office.index.db.write() as session:
+        await disputed.dismiss(session, pair.id)
+    dismissed, _ = await office.ask(office.services(), "What may a hotel night in London cost at most?")
+    assert "175 pounds" in dismissed.text
+    assert "contradict" not in dismissed.text
 
 
 async def test_a_filter_said_in_words_restricts_the_search_and_can_be_let_go(office: Office) -> None:

@@ -64,3 +64,25 @@ async def test_a_search_that_reaches_its_bound_says_so(index: Index, monkeypatch
     await index.sync(PAGES)
     monkeypatch.setattr(disputed, "STATEMENTS", 2)
     assert not (await disputed.refresh(index.db, await table_of(index))).whole
+
+
+async def test_one_page_that_differs_from_many_that_agree_is_found(index: Index) -> None:
+    rule = "Visitors of the plant are registered at least {} working days ahead."
+    pages = {f"site{i}.md": f"# Rules for guests\n\n{rule.format(3)}" for i in range(8)}
+    assert (await index.sync(pages | {"old.md": f"# Guests\n\n{rule.format(2)}"})).contradictions == 8
+
+
+async def test_things_of_a_kind_may_differ_whatever_their_documents_are_called(index: Index) -> None:
+    fee = "The monthly maintenance fee of this account is {} euros."
+    card = "A lost card of this account is replaced within {} days."
+    names = ["Amber", "Birch", "Cedar", "Dahlia", "Elm"]
+    pages = {f"{n}.md": f"# {n} account: costs\n\n{fee.format(i)}" for i, n in enumerate(names, 10)}
+    pages |= {
+        "amber-faq.md": f"# Questions about Amber\n\n{card.format(4)}",
+        "birch-faq.md": f"# Birch explained\n\n{card.format(5)}",
+        "cards.md": f"# Cards\n\n{card.format(6).replace('this account', 'an Elm account')}",
+        "elm.md": pages.pop("Elm.md") + f"\n\n{card.format(7).replace('this', 'an Elm')}",
+    }
+    assert (await index.sync(pages)).contradictions == 1
+    (pair,) = (await disputed.listed(index.db, await table_of(index))).pairs
+    assert {s.document.path for s in pair.sides} == {"cards.md", "elm.md"}
