@@ -40,10 +40,12 @@ app = typer.Typer(
 )  # fmt: skip
 index_app = typer.Typer(help="Build, list, activate and check what is searched.", no_args_is_help=True)
 users_app = typer.Typer(help="People who may sign in.", no_args_is_help=True)
+glossary_app = typer.Typer(help="What people ask for and the documents call otherwise.", no_args_is_help=True)
 keys_app = typer.Typer(help="Keys with which programs push documents or ask.", no_args_is_help=True)
 eval_app = typer.Typer(help="Measure retrieval and answers on cases.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
 app.add_typer(users_app, name="users")
+app.add_typer(glossary_app, name="glossary")
 app.add_typer(keys_app, name="keys")
 app.add_typer(eval_app, name="eval")
 
@@ -210,7 +212,8 @@ def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) ->
         async with bootstrap.parts(settings, answering=False) as parts:
             # Whoever may start this command may read the index anyway.
             operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
-            told = await explain(parts.db, parts.knowledge, operator, await parts.asker(as_), query, k)
+            who, terms = await parts.asker(as_), await bootstrap.terms(parts)
+            told = await explain(parts.db, parts.knowledge, operator, who, query, k, terms=terms)
             decision = bootstrap.outcome(parts, told)
             return told.model_dump(mode="json") | {"level": decision.level, "why": decision.reason}
 
@@ -220,6 +223,8 @@ def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) ->
         return
     out.print(f"{told['person']} ({', '.join(told['groups'])}), release {told['release']}", markup=False)
     out.print(f"{told['level']}: {told['why']}", markup=False)
+    if told["searched"] != told["question"]:
+        out.print(f"searched by the glossary: {told['searched']}", markup=False)
     for stage, hits in told["stages"].items():
         out.print(stage, style="bold")
         for hit in hits:
@@ -648,6 +653,52 @@ def replay(
         return
     _table([{"answer": side, **found[side]} for side in ("then", "now")])
     out.print("\n".join(found["diff"]) or "The answers are the same.", markup=False)
+
+
+@glossary_app.command("list")
+def glossary_list(config: Config = None, data: Data = None, as_json: Json = False) -> None:
+    """List what words mean."""
+
+    async def read(db: Database) -> list[dict[str, Any]]:
+        from assistant.index import glossary
+
+        async with db.read() as session:
+            return [t.model_dump(mode="json", exclude={"key"}) for t in await glossary.listed(session)]
+
+    _listed(load(config, data), "terms", as_json, read)
+
+
+@glossary_app.command("add")
+def glossary_add(
+    said: Annotated[str, typer.Argument(help="What people say: PTO.")],
+    meant: Annotated[str, typer.Argument(help="What the documents call it: annual leave.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Let a question with this word be searched by what it means, too, from the next one on."""
+
+    async def add(db: Database) -> None:
+        from assistant.index import glossary
+
+        async with db.write() as session:
+            await glossary.add(session, said, meant, "command line")
+
+    _in_database(load(config, data), add)
+    out.print(f"“{said}” is searched as “{meant}”, too.", markup=False)
+
+
+@glossary_app.command("remove")
+def glossary_remove(said: str, config: Config = None, data: Data = None) -> None:
+    """Let a word stand for itself again."""
+
+    async def remove(db: Database) -> None:
+        from assistant.index import glossary
+
+        async with db.write() as session:
+            await glossary.remove(session, said)
+
+    _in_database(load(config, data), remove)
+    out.print(f"“{said}” is searched as it stands.", markup=False)
 
 
 @keys_app.command("add")

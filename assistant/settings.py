@@ -295,6 +295,9 @@ class StepSettings(Section):
         default=True,
         description="a misspelt word that no document has is read as the nearest one, and the answer says so",
     )
+    glossary: bool = Field(
+        default=True, description="a word of the glossary is searched by what it means, too, and the answer says so"
+    )
     newest_first: bool = Field(
         default=True, description="of passages that say the same the newer goes first, what is no longer valid last"
     )
@@ -329,6 +332,7 @@ class StepBudgets(Section):
     open: Budget = Field(default=60, description="milliseconds to keep the question")
     guard: Budget = Field(default=10, description="milliseconds to check the question")
     spelling: Budget = Field(default=10, description="milliseconds to read misspelt words as those of the documents")
+    glossary: Budget = Field(default=5, description="milliseconds to find the company's own words in the question")
     recall: Budget = Field(default=60, description="milliseconds to read the talk so far")
     tools: Budget = Field(default=3_000, description="milliseconds to look something up")
     rewrite: Budget = Field(default=1_500, description="milliseconds to make a follow-up stand alone")

@@ -53,6 +53,7 @@ PAGES = {
     "sources": ("/admin/sources", {}),
     "stale, past their date": ("/admin/stale", {}),
     "stale, unread": ("/admin/stale?kind=unread&months=6", {}),
+    "glossary": ("/admin/glossary", {}),
     "ratings": ("/admin/ratings", {}),
     "cost": ("/admin/cost", {}),
     "rights, by a changed file": ("/admin/rules", {}),

@@ -54,7 +54,7 @@ from assistant.domain import (
     ToolUse,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
-from assistant.index import access, disputed, joining
+from assistant.index import access, disputed, glossary, joining
 from assistant.index.language import language_of
 from assistant.index.retrieve import Found, Today
 from assistant.index.scoring import leaning
@@ -82,6 +82,8 @@ class Turn:
     asked_before: bool = False
     # The question being read word by word, from its first moment on.
     reading: asyncio.Task[Any] | None = None
+    # The company's own words.
+    terms: glossary.Terms = ()
 
     @property
     def text(self) -> str:
@@ -173,7 +175,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         way = self._s.route(context.spent, self._language)
         yield Stage(name="search")
         taken = clarify.taken(question, context.window[-1].choices) if context.window else None
-        search = await self._rewrite(question, await self._window(context), taken, record)
+        search = await self._rewrite(question, await self._window(context, turn), taken, record)
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
         searching = Searching(
@@ -255,33 +257,48 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return route.reply(said, self._s.settings.company) if said else None
 
     async def _read(self, question: str, turn: Turn) -> str:
-        """The question with misspelt words as they were meant, which the answer then says."""
-        if not self._s.settings.chat.steps.spelling:
-            return question
-        record = turn.record
-        with record.step("spelling") as notes:
-            read = await self._spelled(question)
-            notes.append(f"{len(read.changed)} read otherwise")
-        if read.changed:
-            turn.reading = self._s.knowledge.read_ahead(read.text)
+        """The question as it is searched, which the answer then says: misspelt words as they were meant, and behind the
+        company's own words what the documents call it."""
+        record, steps, text = turn.record, self._s.settings.chat.steps, question
+        turn.terms = await self._terms()
+        if steps.spelling:
+            with record.step("spelling") as notes:
+                spelled = await self._spelled(text, turn.terms)
+                notes.append(f"{len(spelled.changed)} read otherwise")
+            if spelled.changed:
+                text = spelled.text
+                record.remarks.append(remarks.spelled(spelled.changed, self._language))
+        if steps.glossary:
+            with record.step("glossary") as notes:
+                read = glossary.read(text, turn.terms)
+                notes.append(f"{len(read.terms)} of {len(turn.terms)} terms")
+            if read.terms:
+                text = read.text
+                record.remarks.extend(remarks.meant(read.terms, self._language))
+        if text != question:
+            turn.reading = self._s.knowledge.read_ahead(text)
             record.said = True
-            record.remarks.append(remarks.spelled(read.changed, self._language))
-        return read.text
+        return text
 
-    async def _spelled(self, question: str) -> Spelled:
+    async def _terms(self) -> glossary.Terms:
+        return await self._s.db.reading(glossary.listed) if self._s.settings.chat.steps.glossary else ()
+
+    async def _spelled(self, question: str, terms: glossary.Terms) -> Spelled:
         if not self._s.settings.chat.steps.spelling:
             return Spelled(question)
+        language, right = language_of(question) or self._language, glossary.words_said(terms)
         try:
-            return await self._s.knowledge.spelled(self._asker, question, language_of(question) or self._language)
+            return await self._s.knowledge.spelled(self._asker, question, language, right)
         except ReleaseError:
             return Spelled(question)  # the search will say that there is no index
 
-    async def _window(self, context: recall.Context) -> Sequence[threads.PastTurn]:
+    async def _window(self, context: recall.Context, turn: Turn) -> Sequence[threads.PastTurn]:
         """The turns before, the last question as it was read: a follow-up is searched with it."""
         if not context.window:
             return context.window
         *earlier, last = context.window
-        return [*earlier, replace(last, question=(await self._spelled(last.question)).text)]
+        spelled = await self._spelled(last.question, turn.terms)
+        return [*earlier, replace(last, question=glossary.read(spelled.text, turn.terms).text)]
 
     async def _noted(self, question: str) -> str | None:
         """The reply to something to remember, which is kept. A program has nothing to tell of a person."""

@@ -54,6 +54,11 @@ def spelled(changed: Sequence[tuple[str, str]], language: str) -> str:
     return say(language, "chat.spelled", searched=named(m for _, m in changed), typed=named(t for t, _ in changed))
 
 
+def meant(terms: Iterable[tuple[str, str]], language: str) -> list[str]:
+    """A sentence for each of the company's own words that was searched by what it means, too."""
+    return [say(language, "chat.meant", said=label(said), meant=label(meaning)) for said, meaning in terms]
+
+
 def which(meant: Sequence[Meant], language: str) -> str:
     """The question back where the asked one may mean several things."""
     listed = "".join(f"\n- {label(m.label)}" for m in meant)

@@ -460,6 +460,18 @@ class ContradictionRow(SQLModel, table=True):
     dismissed_at: datetime | None = Field(default=None, sa_column=_moment(nullable=True))
 
 
+class GlossaryRow(SQLModel, table=True):
+    """A word that people say, and what the documents call it. Whoever asks may be told of it."""
+
+    __tablename__ = "glossary"
+
+    key: str = Field(primary_key=True, description="`said`, however it is written")
+    said: str
+    meant: str
+    by: str = Field(description="address of the admin, or what a program or the command line is called")
+    at: datetime = Field(default_factory=now, sa_column=_moment())
+
+
 class RunRow(SQLModel, table=True):
     """One indexing job. `state`: running, done, failed or abandoned (its process is gone)."""
 

@@ -11,7 +11,7 @@ from assistant.database.engine import Database
 from assistant.database.tables import AccessRule, AuditRow, DocumentRow
 from assistant.domain import Asker, Plain
 from assistant.errors import InputError
-from assistant.index import access
+from assistant.index import access, glossary
 from assistant.index.rerank import WordCodes
 from assistant.index.retrieve import Knowledge
 from assistant.index.store import Table
@@ -48,11 +48,15 @@ class Hidden(Plain):
 
 
 class Explanation(Plain):
-    """`stages` are text, vector and fused over everything, then after_rights and reranked as the person has them."""
+    """`searched` is the question with the meaning of its words that stand in the glossary.
+
+    `stages` are text, vector and fused over everything, then after_rights and reranked as the person has them.
+    """
 
     person: str
     groups: tuple[str, ...]
     question: str
+    searched: str
     release: int
     stages: dict[str, tuple[Hit, ...]]
     hidden: tuple[Hidden, ...]
@@ -61,7 +65,14 @@ class Explanation(Plain):
 
 
 async def explain(
-    db: Database, knowledge: Knowledge, admin: Asker, person: Asker, question: str, k: int = 6
+    db: Database,
+    knowledge: Knowledge,
+    admin: Asker,
+    person: Asker,
+    question: str,
+    k: int = 6,
+    *,
+    terms: glossary.Terms = (),
 ) -> Explanation:
     """What `person` would find, and what not. Leaves a line in the audit log.
 
@@ -74,8 +85,9 @@ async def explain(
     own, everything = await knowledge.pinned(Watched), await knowledge.pinned(Unrestricted)
     # What the person may not read goes to no provider.
     everything.reranker = None
-    found = await own.search(person, question, k)
-    unrestricted = await everything.everything(question, BEST)
+    searched = glossary.read(question, terms).text
+    found = await own.search(person, searched, k)
+    unrestricted = await everything.everything(searched, BEST)
     table = (await own.release()).table
     best = {p.document_id: p for p in reversed(unrestricted.passages)}
     why = await _why(db, person, {i: p.access for i, p in best.items()})
@@ -83,6 +95,7 @@ async def explain(
         person=person.email,
         groups=tuple(sorted(person.groups)),
         question=question,
+        searched=searched,
         release=found.release_id,
         stages={
             **{name: await _hits(table, getattr(everything.stages, name)) for name in ("text", "vector", "fused")},

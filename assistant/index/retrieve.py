@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -253,17 +253,17 @@ class Knowledge:
             self._words = held, asyncio.create_task(_words_of(held))
         return self._words[1]
 
-    async def spelled(self, asker: Asker, question: str, language: str) -> Spelled:
-        """The question with its misspelt words read as words of documents that the asker may read.
+    async def spelled(self, asker: Asker, question: str, language: str, right: Container[str] = ()) -> Spelled:
+        """The question with its misspelt words read as words of documents that the asker may read; none of `right`.
 
         A question does not wait long for the words of a release to be read. Raises `ReleaseError` without an index.
         """
         reading = self.read_words(self._opened or await self.release())
         await asyncio.wait([reading], timeout=WORDS_S)
         words = reading.result() if reading.done() else None
-        if words is None or not words.strange(question, language):
+        if words is None or not words.strange(question, language, right):
             return Spelled(question)
-        return words.spelled(question, language, (await self.today(asker)).rules)
+        return words.spelled(question, language, (await self.today(asker)).rules, right)
 
     def retriever(self, asker: Asker, k: int) -> HybridRetriever:
         """LlamaIndex's retriever for one person."""

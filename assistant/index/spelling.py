@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -65,12 +65,19 @@ class Words:
         self._letters = [letter for letter, _ in written.most_common(LETTERS)]
         _dictionary()  # read here, where nobody waits for it
 
-    def strange(self, text: str, language: str) -> bool:
+    def strange(self, text: str, language: str, right: Container[str] = ()) -> bool:
         """Whether a question has words that no document has: all others need no look at whose they are."""
-        return any(not self._is_word(w.group().lower(), self._known.__contains__) for w in _typed(text, language))
 
-    def spelled(self, text: str, language: str, rules: Iterable[int]) -> Spelled:
-        """The question with its strange words read as the nearest ones of the passages that these rules admit."""
+        def ours(word: str) -> bool:
+            return word in self._known or word in right
+
+        return any(not self._is_word(w.group().lower(), ours) for w in _typed(text, language))
+
+    def spelled(self, text: str, language: str, rules: Iterable[int], right: Container[str] = ()) -> Spelled:
+        """The question with its strange words read as the nearest ones of the passages that these rules admit.
+
+        What is in `right`, in small letters, is spelt right, though no document has it.
+        """
         mask = 0
         for rule in rules:
             mask |= self._bits.get(rule, 0)
@@ -78,7 +85,10 @@ class Words:
         def admitted(word: str) -> bool:
             return word in self._known and bool(self._known[word].rules & mask)
 
-        strange = [w for w in _typed(text, language) if not self._is_word(w.group().lower(), admitted)]
+        def ours(word: str) -> bool:
+            return admitted(word) or word in right
+
+        strange = [w for w in _typed(text, language) if not self._is_word(w.group().lower(), ours)]
         if len(strange) > MOST_STRANGE:
             return Spelled(text)
         out, at, changed = [], 0, []
@@ -120,18 +130,24 @@ class Words:
         return {w for w in swapped | left_out | mistaken | {a + b[1:] for a, b in pairs if b} if len(w) >= LEAST}
 
 
+def standing_alone(text: str, word: re.Pattern[str] = _WORD) -> Iterator[re.Match[str]]:
+    """The words of a text that are no piece of a quotation, an address, a path or a code."""
+    quoted = [q.span() for q in _QUOTED.finditer(text)]
+    for found in word.finditer(text):
+        start, end = found.span()
+        if text[start - 1 : start] in _BEFORE or text[end : end + 1] in _AFTER:
+            continue
+        if not any(a <= start < b for a, b in quoted):
+            yield found
+
+
 def _typed(text: str, language: str) -> Iterator[re.Match[str]]:
     """The words of a question that may be typed wrong: no short ones, abbreviations, codes, quotations."""
     least = LEAST if language == "en" and may_be_english(text) else LEAST_ELSEWHERE
     shouted = text.isupper()
-    quoted = [q.span() for q in _QUOTED.finditer(text)]
-    for found in _WORD.finditer(text):
-        word, (start, end) = found.group(), found.span()
-        if not least <= len(word) <= MOST_LETTERS or not (word[1:].islower() or shouted):
-            continue
-        if text[start - 1 : start] in _BEFORE or text[end : end + 1] in _AFTER:
-            continue
-        if not any(a <= start < b for a, b in quoted):
+    for found in standing_alone(text):
+        word = found.group()
+        if least <= len(word) <= MOST_LETTERS and (word[1:].islower() or shouted):
             yield found
 
 

@@ -34,7 +34,7 @@ def build(settings: Settings) -> ASGIApp:
     from chainlit.utils import mount_chainlit
 
     from assistant.web import api, metrics, questions_api, ratings, sockets
-    from assistant.web.admin import index_routes, receipts, rules
+    from assistant.web.admin import glossary, index_routes, receipts, rules
     from assistant.web.admin import routes as admin
     from assistant.web.me import projects, questions
     from assistant.web.me import routes as me
@@ -49,6 +49,7 @@ def build(settings: Settings) -> ASGIApp:
     app.include_router(admin.router)
     app.include_router(index_routes.router)
     app.include_router(rules.router)
+    app.include_router(glossary.router)
     app.include_router(receipts.router)
     app.include_router(me.router)
     app.include_router(questions.router)

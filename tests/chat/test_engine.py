@@ -20,7 +20,7 @@ from assistant.chat.turns import Turns
 from assistant.database.tables import DocumentRow
 from assistant.domain import Answer, Asker, Delta, Event, Final, Level, Restart, Stage, Verdict
 from assistant.errors import ModelError, NotFoundError
-from assistant.index import disputed
+from assistant.index import disputed, glossary
 from assistant.memory import people, threads
 from assistant.ops import usage
 from assistant.settings import PROJECT, Settings
@@ -130,8 +130,8 @@ async def test_the_receipt_says_what_the_answer_took_and_is_stored_with_it(offic
     assert receipt == answer.receipt
     names = [s.name for s in receipt.steps]
     assert names == [
-        "open", "guard", "small talk", "spelling", "recall", "rewrite", "cache", "filter", "retrieve", "decide",
-        "clarify", "route", "generate", "verify", "contradictions",
+        "open", "guard", "small talk", "spelling", "glossary", "recall", "rewrite", "cache", "filter", "retrieve",
+        "decide", "clarify", "route", "generate", "verify", "contradictions",
     ]  # fmt: skip
     assert all(s.ms >= 0 for s in receipt.steps)
     assert receipt.release == 1
@@ -219,6 +219,24 @@ async def test_a_misspelt_question_is_answered_as_it_was_meant_and_says_so(offic
     as_typed, _ = await office.ask(office.services(steps=off), "How many vaccation days has every employe?")
     assert as_typed.receipt.searched == "How many vaccation days has every employe?"
     assert "Searched for" not in as_typed.text
+
+
+async def test_the_companys_own_word_is_searched_by_what_it_means_and_the_answer_says_so(office: Office) -> None:
+    services, thread = office.services(), str(uuid4())
+    unknown, _ = await office.ask(services, "How much furlo has every employee?")
+    async with office.index.db.write() as session:
+        await glossary.add(session, "furlo", "vacation days", "ada@example.test")
+    answer, _ = await office.ask(services, "How much furlo has every employee?", thread=thread)
+    assert answer.text.startswith("*Searched for “furlo” as “vacation days”, too.*\n\n")
+    assert "28 days of vacation" in answer.text
+    assert answer.receipt.searched == "How much furlo (vacation days) has every employee?"
+    scores = [a.receipt.passages[0].scores.text for a in (answer, unknown)]
+    assert scores[0] > scores[1]
+    follow_up, _ = await office.ask(services, "and when do they lapse?", thread=thread)
+    assert follow_up.receipt.fused_with[0] == answer.receipt.searched
+    off = services.settings.chat.steps.model_copy(update={"glossary": False})
+    as_typed, _ = await office.ask(office.services(steps=off), "How much furlo has every employee?")
+    assert as_typed.receipt.searched == unknown.receipt.searched
 
 
 async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Office) -> None:

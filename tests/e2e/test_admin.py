@@ -22,7 +22,7 @@ OLD, ACTIVE, HELD = 1, 2, 3
 PATHS = [
     "", "/documents", "/documents/1", "/failed", "/sources", "/runs", "/runs/1", "/releases", f"/releases/{HELD}",
     f"/releases/compare?first={OLD}&second={ACTIVE}", "/try", "/stale?kind=unread&months=3",
-    "/stale?kind=contradicting", "/ratings", "/cost", "/people", "/audit",
+    "/stale?kind=contradicting", "/glossary", "/ratings", "/cost", "/people", "/audit",
 ]  # fmt: skip
 
 

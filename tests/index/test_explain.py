@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlmodel import select
 
-from assistant.database.tables import AuditRow, DocumentRow
+from assistant.database.tables import AuditRow, DocumentRow, GlossaryRow
 from assistant.domain import ADMINS
 from assistant.errors import InputError
 from assistant.index import access
@@ -53,6 +53,14 @@ async def test_it_tells_a_rule_that_the_release_still_carries_from_one_that_hold
     assert reasons["hr/pay.md"][0] == "share:hr/**"
     assert "the next run brings it along" in reasons["hr/pay.md"][1]
     assert "no longer in the index" in reasons["law/case.md"][1]
+
+
+async def test_a_word_of_the_glossary_is_searched_as_in_the_chat(index: Index) -> None:
+    await index.sync(FILES)
+    terms = [GlossaryRow(key="wages", said="wages", meant="salaries", by="")]
+    told = await explain(index.db, index.knowledge, ADMIN, asker(), "wages", terms=terms)
+    assert (told.question, told.searched) == ("wages", "wages (salaries)")
+    assert {h.document for h in told.stages["text"]} == set(FILES)
 
 
 async def test_only_an_admin_may_look_as_somebody_else(index: Index) -> None:

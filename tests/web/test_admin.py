@@ -207,6 +207,25 @@ async def test_a_change_of_rights_is_shown_before_it_holds_and_holds_once_it_is_
     await on(site, put_back)
 
 
+async def test_a_word_put_into_the_glossary_holds_at_once_and_is_taken_out_again(
+    site: Site, root: httpx.AsyncClient
+) -> None:
+    assert "Nothing yet" in (await root.get("/admin/glossary")).text
+    wrong = await root.post("/admin/glossary", data={"said": "furlo", "meant": "Furlo"})
+    assert "cannot mean itself" in wrong.text
+    assert 'value="furlo"' in wrong.text, "what was written stays"
+    assert (await root.post("/admin/glossary", data={"said": "furlo", "meant": "holiday <b>"})).status_code == 303
+    text = (await root.get("/admin/glossary")).text
+    assert "holiday &lt;b&gt;" in text
+    assert "root@demo.example" in text
+    assert (await root.post("/admin/glossary/remove", data={"said": "furlo"})).status_code == 303
+    assert "furlo" not in (await root.get("/admin/glossary")).text
+    assert (await root.post("/admin/glossary/remove", data={"said": "furlo"})).status_code == 404
+    log = (await root.get("/admin/audit")).text
+    assert "added a word to the glossary" in log
+    assert "removed a word from the glossary" in log
+
+
 async def test_contradicting_documents_stand_side_by_side_until_somebody_dismisses_them(
     site: Site, root: httpx.AsyncClient
 ) -> None:

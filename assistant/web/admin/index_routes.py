@@ -378,7 +378,7 @@ async def try_it(
         if not question:
             raise InputError("There is no question.", "Write what the person would ask.")
         who = await people.asker(parts.db, person.strip())
-        told = await explain(parts.db, parts.knowledge, asker, who, question)
+        told = await explain(parts.db, parts.knowledge, asker, who, question, terms=await bootstrap.terms(parts))
         level = bootstrap.outcome(parts, told).level
     except AssistantError as error:
         problem = str(error)
