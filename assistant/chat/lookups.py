@@ -295,7 +295,7 @@ _KIND = r"(?:document |file |dokument |datei )?"
 # Who is responsible for a thing its documents say; who is for a document, we do.
 DOCUMENT = (
     r"(?=.*?(?:polic(?:y|ies)|handbook|guide|guideline|document|page|file|runbook|manual|sheet|richtlinie|handbuch|"
-    r"leitfaden|dokument|datei|seite|vereinbarung|anleitung)\b)"
+    r"leitfaden|dokument|datei|seite|vereinbarung|anleitung|richtlinien|vereinbarungen)\b)"
 )
 _RULES: list[tuple[str, re.Pattern[str]]] = [
     (name, re.compile(rf"\W*(?:please |bitte )?{pattern}\W*(?:please|bitte)?\W*", re.IGNORECASE))
@@ -316,8 +316,16 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         ),
         (
             "find_owner",
-            rf"(?:wer ist (?:zuständig|verantwortlich) für|an wen wende ich mich wegen|wen frage? ich (?:zu|wegen)) "
-            rf"{_THE}{DOCUMENT}{_KIND}(?P<what>.+?)",
+            rf"(?:wer ist (?:zuständig|verantwortlich) für|an wen wende ich mich wegen|"
+            rf"wen frage? ich (?:zu[rm]?|wegen)) {_THE}{DOCUMENT}{_KIND}(?P<what>.+?)",
+        ),
+        (
+            "find_owner",
+            rf"wer ist für {_THE}{DOCUMENT}{_KIND}(?P<what>.+?) (?:zuständig|verantwortlich)",
+        ),
+        (
+            "find_owner",
+            rf"an wen (?:kann|muss|soll|darf) ich mich wegen {_THE}{DOCUMENT}{_KIND}(?P<what>.+?) wenden",
         ),
         ("find_person", rf"wer ist {_NAME}"),
         (
@@ -356,8 +364,9 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         ),
         (
             "list_changes",
-            r"(?:was hat sich (?:in den dokumenten )?seit|was (?:ist|gibt es) neu(?:es)? seit|"
-            r"welche dokumente (?:haben sich|wurden|sind) seit) (?P<since>.+?)(?: geändert| neu| neues)?",
+            r"(?:was hat sich (?:in (?:den|unseren) dokumenten )?|was (?:ist|wurde|gibt es)(?: neu(?:es)?)? |"
+            r"welche dokumente (?:haben sich|wurden|sind) )seit (?P<since>.+?)"
+            r"(?: (?:neu(?:es)?|(?:ge|ver)ändert|aktualisiert|dazugekommen|hinzugekommen))?",
         ),
         ("summarise_folder", rf"(?:summari[sz]e|sum up) {_THE}(?:folder |directory )(?P<folder>.+?)"),
         ("summarise_folder", rf"(?:summari[sz]e|sum up) {_THE}(?P<folder>.+?) (?:folder|directory)"),
