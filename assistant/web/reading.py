@@ -17,7 +17,7 @@ from assistant.errors import InputError, NotFoundError, PolicyError
 from assistant.index.facts import plain
 from assistant.memory import threads, work
 from assistant.memory.questions import waiting as questions_for
-from assistant.texts import say, section
+from assistant.texts import day, say, section
 from assistant.web import house, in_words
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
@@ -202,7 +202,7 @@ def _address(link: str, page: int | None) -> str:
 
 
 def _changed(moment: Any, language: str) -> str:
-    return say(language, "web.changed", day=in_words.day(language, moment)) if moment else ""
+    return say(language, "web.changed", day=day(language, moment)) if moment else ""
 
 
 @router.get("/documents/{document_id}")
