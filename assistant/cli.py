@@ -577,10 +577,15 @@ def users_add(
     """Make an account."""
     from assistant.memory import people
 
-    _in_database(
-        load(config, data), lambda db: people.add(db, email, name=name, password=password, groups=groups.split(","))
-    )
+    settings = load(config, data)
+
+    async def make(db: Database) -> list[str]:
+        made = await people.add(db, email, name=name, password=password, groups=groups.split(","))
+        return await rights.unnamed(db, settings, made.groups)
+
+    unknown = _in_database(settings, make)
     out.print(f"{email} can sign in.", markup=False)
+    _print_unknown(unknown)
 
 
 @users_app.command("passwd")
@@ -608,9 +613,13 @@ def users_groups(
     """Set the groups of a person, and say which documents they gain and lose; it holds from the next question."""
     told = _run(rights.set_groups(load(config, data), email, groups.split(","), dry_run=dry_run))
     out.print(f"{email}: {', '.join(told['groups']) or 'only everyone'}", markup=False)
-    for group in told["unknown"]:
-        err.print(f"No rule and no policy names the group {group}: is it spelled as in assistant.toml?", markup=False)
+    _print_unknown(told["unknown"])
     _print_change(told["change"])
+
+
+def _print_unknown(groups: list[str]) -> None:
+    for group in groups:
+        err.print(f"No rule and no policy names the group {group}: is it spelled as in assistant.toml?", markup=False)
 
 
 @users_app.command("remove")

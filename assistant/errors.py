@@ -53,7 +53,7 @@ class FullError(AssistantError):
 
 
 class LimitError(AssistantError):
-    """A limit was reached: length, rate or money."""
+    """A limit was reached: number, rate or money."""
 
     http_status = 429
 

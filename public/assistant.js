@@ -213,7 +213,7 @@
     const out = [];
     const line = el("p", { class: "foot-line" });
     for (const part of view.line || []) line.append(el("span", { class: `tone-${part.tone}` }, part.text));
-    if (view.state !== "streaming") {
+    if (view.state !== "streaming" && !view.refused) {
       const again = view.ask_again ? me.words.ask_again : me.words.again;
       line.append(el("button", { type: "button", class: "quiet again", onclick: (e) => turnTo(`/api/answers/${encodeURIComponent(id)}/again`, e.target) }, again));
     }

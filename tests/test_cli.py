@@ -26,6 +26,14 @@ def test_a_table_that_is_piped_on_cuts_nothing_off(tmp_path: Path) -> None:
     assert row.split() == [ADDRESS, "Ada", "Byron", "engineering,", "leadership", "yes"]
 
 
+def test_a_new_account_in_a_group_that_nothing_names_is_made_and_the_group_is_told(tmp_path: Path) -> None:
+    words = ("--groups", "engineering,enginering,admins", "--password", "correct horse battery")
+    made = _assistant(tmp_path, "users", "add", ADDRESS, *words)
+    assert made.returncode == 0
+    told = "No rule and no policy names the group enginering: is it spelled as in assistant.toml?"
+    assert " ".join(made.stderr.split()) == told
+
+
 def test_a_server_whose_port_is_taken_says_so_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

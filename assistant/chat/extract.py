@@ -51,7 +51,16 @@ _NUMBERED = re.compile(r"^(\d{1,9}[.)]) ")
 _ITEM = re.compile(r"\s*(?:[-*•–]|\(?\w{1,3}[.)])\s")
 _SHORT = 40
 _ENDS = re.compile(r"[.!?:;,][\"'”’)\]*_]*$")
+_CAPITALS = re.compile(r"[^\W\d_]{3,}")
 _NOT_HEADING = re.compile(r"[.!?:;,]\W*$|^\W*[-*•–]\s|^(?!.*[^\W\d_]{3})", re.DOTALL)
+# A line that opens or closes a letter, and says nothing.
+_GREETING = re.compile(
+    r"[>\s]*(?:(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|hallo|liebe[rs]?|guten (?:morgen|tag|abend)|"
+    r"moin|servus|sehr geehrte[rs]?)(?:\s+[^\s,:;?!]+){0,4}(?<!\.)|"
+    r"(?:(?:with |mit )?(?:best|kind|warm|many|viele|beste|liebe|freundlichen|herzliche) "
+    r"(?:regards|wishes|thanks|grüße|grüßen)|yours (?:sincerely|faithfully|truly)))\s*[,!]?",
+    re.IGNORECASE,
+)
 # Code, and to whom a mail went.
 _NO_ANSWER = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<|To: |Cc: )|\{%|\{\{")
 
@@ -65,10 +74,14 @@ class _Sentence:
         # The names of a table's columns say nothing by themselves; each row says them again.
         self.names_columns = table_rows.names_columns(self.text, following)
         self.is_heading = False
+        alone = passage.text[:start].rstrip(" \t")[-1:] in ("", "\n") and passage.text[end : end + 1] in ("", "\n")
+        self.is_greeting = alone and _GREETING.fullmatch(self.text) is not None
+        # The question of an entry of questions and answers is a line of its own.
+        self.opens_entry = alone and self.text.endswith("?")
         self.under: frozenset[str] = frozenset()
 
     def quotable(self) -> bool:
-        said = len(self.text) >= 12 and not self.names_columns and not self.is_heading
+        said = len(self.text) >= 12 and not (self.names_columns or self.is_heading or self.is_greeting)
         return said and not self.text.endswith("?") and not _NO_ANSWER.search(self.text)
 
 
@@ -91,15 +104,21 @@ def _sentences(passage: evidence.Numbered) -> list[_Sentence]:
 
 
 def _headings(text: str, places: Sequence[tuple[int, int]]) -> Iterator[bool]:
-    """For each sentence whether it is a heading: a short line alone that ends like none, above one that is not."""
-    alike = []
+    """For each sentence whether it is a heading: a short line alone that ends like none, above one that is not.
+
+    One in capitals is told by them, and needs no empty line below it.
+    """
+    alike, capitals = [], []
     for start, end in places:
         line = text[start:end]
-        alone = text[:start].rstrip(" \t")[-1:] in ("", "\n") and text[end : end + 2] == "\n\n"
+        capitals.append(line.isupper() and len(_CAPITALS.findall(line)) > 1)
+        below = "\n" if capitals[-1] else "\n\n"
+        alone = text[:start].rstrip(" \t")[-1:] in ("", "\n") and text[end : end + 2].startswith(below)
         short = len(line.split()) <= HEADING_WORDS and not table_rows.is_line_of_table(line)
         alike.append(alone and short and not _NOT_HEADING.search(line))
-    # Short lines one below the other are a list.
-    yield from (one and not after for one, after in zip(alike, [*alike[1:], True], strict=False))
+    for i, one in enumerate(alike):
+        # Short lines one below the other are a list; so are lines in capitals.
+        yield one and not [*(capitals if capitals[i] else alike), True][i + 1]
 
 
 def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
@@ -167,7 +186,8 @@ def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: 
     """A sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
 
     Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again. A
-    heading begins one. Nothing is shown twice: `shown` holds the passage and place of what was, and grows.
+    heading begins one, and so does the question of an entry of questions and answers; a greeting stands in none.
+    Nothing is shown twice: `shown` holds the passage and place of what was, and grows.
     """
     first = last = at
     size = len(around[at].text)
@@ -176,10 +196,15 @@ def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: 
         if other not in (first - 1, last + 1) or not 0 <= other < len(around):
             continue
         beside, upper = around[other], around[first if step < 0 else other]
-        if beside.names_columns or (beside.passage.n, other) in shown or upper.is_heading:
+        if beside.names_columns or beside.is_greeting or (beside.passage.n, other) in shown:
+            continue
+        if upper.is_heading or upper.opens_entry:
             continue
         if size + len(beside.text) < WINDOW_CHARS:
             first, last, size = min(first, other), max(last, other), size + len(beside.text)
+    while last > at and around[last].text.endswith("?"):
+        # What answers it was cut off.
+        last -= 1
     out = ""
     for sentence in around[first : last + 1]:
         shown.add((sentence.passage.n, sentence.position))

@@ -23,10 +23,10 @@ _AFTER_BLANK = re.compile(r"(?<=\s)(?=\S)")
 def clean(text: str, limit: int, language: str) -> str:
     """The question as it is worked with: no invisible or control characters, composed Unicode.
 
-    Raises `InputError` or `LimitError` with a sentence in the person's language.
+    Raises `InputError` with a sentence in the person's language.
     """
     if len(text) > limit:
-        raise LimitError(
+        raise InputError(
             say(language, "chat.too_long", length=figure(language, len(text)), limit=figure(language, limit))
         )
     if any(0xD800 <= ord(c) <= 0xDFFF for c in text):

@@ -19,7 +19,7 @@ from assistant.database.tables import DocumentRow
 from assistant.domain import Passage, now
 from assistant.index import changes, lookup
 from assistant.memory import people
-from assistant.texts import say
+from assistant.texts import day, say
 
 # What is shown of each kind of difference; the rest is counted.
 SHOWN = 8
@@ -66,10 +66,6 @@ class Folder(Arguments):
     folder: str = Field(min_length=2, description="the folder's name")
 
 
-def day(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d}" if moment else "–"
-
-
 async def _called(desk: Desk, name: str, most: int = 4) -> list[DocumentRow]:
     """The documents that a title, or a reference such as `document:17`, names."""
     pointed = _REFERENCE.fullmatch(name.strip())
@@ -114,7 +110,7 @@ async def open_document(desk: Desk, asked: Whole) -> Result | None:
         return None
     first, others = rows[0], rows[1:]
     release, passages = await desk.knowledge.whole(desk.asker, first.id or 0)
-    head = [link(first), label(first.owner), say(desk.language, "chat.tool_changed_on", day=day(first.modified))]
+    head = [link(first), label(first.owner), say(desk.language, "chat.tool_changed_on", day=_day(desk, first))]
     parts, used, room, at = [" · ".join(filter(None, head))], list[Passage](), WHOLE_CHARS, 0
     for passage in passages:
         text = passage.text[max(0, at - passage.place.start) :]
@@ -158,7 +154,7 @@ async def compare(desk: Desk, asked: Two) -> Result | None:
         return f"{quoted(said.text)} [{passages.index(passage) + 1}]"
 
     language = desk.language
-    first, second = (f"{link(r)} ({day(r.modified)})" for r in pair)
+    first, second = (f"{link(r)} ({_day(desk, r)})" for r in pair)
     counts = {"same": found.same, "changed": len(found.changed)}
     parts = [say(language, "chat.tool_compared", first=first, second=second, **counts)]
     # A number that differs is what most people compare for.
@@ -200,13 +196,13 @@ async def list_changes(desk: Desk, asked: Since) -> Result | None:
     # Where the releases do not reach back to that day, the documents' own dates tell the rest.
     others = [r for r in dated if r.id not in known] if found is None or not found.whole else []
     if not (added or changed or removed or others):
-        return Result(say(desk.language, "chat.tool_nothing_changed", day=asked.since))
+        return Result(say(desk.language, "chat.tool_nothing_changed", day=day(desk.language, asked.since)))
     passages: list[Passage] = []
     lines = []
     for n, row in enumerate(changed[:LISTED]):
         differs = await _what_changed(desk, found, row, passages) if found is not None and n < EXPLAINED else []
         lines.append("\n".join([f"- {_dated(desk, row)}", *differs]))
-    parts = [say(desk.language, "chat.tool_changes", day=asked.since)]
+    parts = [say(desk.language, "chat.tool_changes", day=day(desk.language, asked.since))]
     parts += _listed(desk.language, say(desk.language, "chat.tool_were_changed"), lines, len(changed))
     for key, rows in (("added", added), ("removed", removed), ("dated", others)):
         # What left can be opened no more.
@@ -217,9 +213,13 @@ async def list_changes(desk: Desk, asked: Since) -> Result | None:
     return Result("\n\n".join(parts), tuple(passages), _ids([*changed, *added, *others]), release)
 
 
+def _day(desk: Desk, row: DocumentRow) -> str:
+    return day(desk.language, row.modified) if row.modified else "–"
+
+
 def _dated(desk: Desk, row: DocumentRow) -> str:
     owner = f" ({label(row.owner)})" if row.owner else ""
-    return f"{link(row)}, {say(desk.language, 'chat.tool_changed_on', day=day(row.modified))}{owner}"
+    return f"{link(row)}, {say(desk.language, 'chat.tool_changed_on', day=_day(desk, row))}{owner}"
 
 
 async def _what_changed(desk: Desk, found: changes.Changes, row: DocumentRow, passages: list[Passage]) -> list[str]:
@@ -295,7 +295,7 @@ _KIND = r"(?:document |file |dokument |datei )?"
 # Who is responsible for a thing its documents say; who is for a document, we do.
 DOCUMENT = (
     r"(?=.*?(?:polic(?:y|ies)|handbook|guide|guideline|document|page|file|runbook|manual|sheet|richtlinie|handbuch|"
-    r"leitfaden|dokument|datei|seite|vereinbarung|anleitung)\b)"
+    r"leitfaden|dokument|datei|seite|vereinbarung|anleitung|richtlinien|vereinbarungen)\b)"
 )
 _RULES: list[tuple[str, re.Pattern[str]]] = [
     (name, re.compile(rf"\W*(?:please |bitte )?{pattern}\W*(?:please|bitte)?\W*", re.IGNORECASE))
@@ -316,8 +316,16 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         ),
         (
             "find_owner",
-            rf"(?:wer ist (?:zuständig|verantwortlich) für|an wen wende ich mich wegen|wen frage? ich (?:zu|wegen)) "
-            rf"{_THE}{DOCUMENT}{_KIND}(?P<what>.+?)",
+            rf"(?:wer ist (?:zuständig|verantwortlich) für|an wen wende ich mich wegen|"
+            rf"wen frage? ich (?:zu[rm]?|wegen)) {_THE}{DOCUMENT}{_KIND}(?P<what>.+?)",
+        ),
+        (
+            "find_owner",
+            rf"wer ist für {_THE}{DOCUMENT}{_KIND}(?P<what>.+?) (?:zuständig|verantwortlich)",
+        ),
+        (
+            "find_owner",
+            rf"an wen (?:kann|muss|soll|darf) ich mich wegen {_THE}{DOCUMENT}{_KIND}(?P<what>.+?) wenden",
         ),
         ("find_person", rf"wer ist {_NAME}"),
         (
@@ -356,8 +364,9 @@ _RULES: list[tuple[str, re.Pattern[str]]] = [
         ),
         (
             "list_changes",
-            r"(?:was hat sich (?:in den dokumenten )?seit|was (?:ist|gibt es) neu(?:es)? seit|"
-            r"welche dokumente (?:haben sich|wurden|sind) seit) (?P<since>.+?)(?: geändert| neu| neues)?",
+            r"(?:was hat sich (?:in (?:den|unseren) dokumenten )?|was (?:ist|wurde|gibt es)(?: neu(?:es)?)? |"
+            r"welche dokumente (?:haben sich|wurden|sind) )seit (?P<since>.+?)"
+            r"(?: (?:neu(?:es)?|(?:ge|ver)ändert|aktualisiert|dazugekommen|hinzugekommen))?",
         ),
         ("summarise_folder", rf"(?:summari[sz]e|sum up) {_THE}(?:folder |directory )(?P<folder>.+?)"),
         ("summarise_folder", rf"(?:summari[sz]e|sum up) {_THE}(?P<folder>.+?) (?:folder|directory)"),

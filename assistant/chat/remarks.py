@@ -12,7 +12,7 @@ from assistant.chat.conflicts import Conflict
 from assistant.chat.decide import label
 from assistant.domain import Nearest
 from assistant.index.retrieve import Found
-from assistant.texts import say
+from assistant.texts import day, say
 
 
 def before(sentences: Iterable[str]) -> str:
@@ -77,7 +77,7 @@ def expired(text: str, found: Found, language: str) -> list[str]:
     cited = set(cited_in(text))
     titles = {p.document_id: p.title for n, p in enumerate(found.passages, 1) if n in cited}
     return [
-        say(language, "chat.expired", title=label(title), date=f"{found.expired[i]:%Y-%m-%d}")
+        say(language, "chat.expired", title=label(title), date=day(language, found.expired[i]))
         for i, title in titles.items()
         if i in found.expired
     ]
@@ -99,4 +99,4 @@ def contradicted(conflicts: Iterable[Conflict], language: str) -> list[str]:
 
 
 def _dated(title: str, date: datetime | None, language: str) -> str:
-    return say(language, "chat.named", text=label(title)) + (f" ({date:%Y-%m-%d})" if date else "")
+    return say(language, "chat.named", text=label(title)) + (f" ({day(language, date)})" if date else "")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant import bootstrap
 from assistant.domain import ADMINS, EVERYONE
 from assistant.errors import NotFoundError
 from assistant.settings import Settings
+
+if TYPE_CHECKING:
+    from assistant.database.engine import Database
 
 
 async def apply(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
@@ -30,7 +33,7 @@ async def apply(settings: Settings, *, dry_run: bool) -> list[dict[str, Any]]:
 async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     """Give a person these groups, unless `dry_run`, and say which documents they gain and lose by it.
 
-    `unknown` are those of the groups that stand in no rule and in no policy. Raises `NotFoundError` for an unknown
+    `unknown` are those of the groups that are `unnamed`. Raises `NotFoundError` for an unknown
     address.
     """
     from assistant.index import access
@@ -44,9 +47,17 @@ async def set_groups(settings: Settings, email: str, groups: Sequence[str], *, d
         after = before.model_copy(update={"groups": frozenset({EVERYONE, *wanted})})
         async with db.read() as session:
             change = await access.preview_groups(session, before, after)
-            known = await access.groups_named(session, settings.sources)
+        unknown = await unnamed(db, settings, wanted)
         if not dry_run:
             await people.set_groups(db, email, groups)
-    known |= {ADMINS, *(g for p in settings.policies for g in (*p.groups, *p.except_groups))}
-    unknown = [g for g in wanted if g not in known]
     return {"groups": wanted, "unknown": unknown, "change": change.model_dump(mode="json")}
+
+
+async def unnamed(db: Database, settings: Settings, groups: Sequence[str]) -> list[str]:
+    """Those of the groups that stand in no rule and in no policy."""
+    from assistant.index import access
+
+    async with db.read() as session:
+        known = await access.groups_named(session, settings.sources)
+    known |= {ADMINS, *(g for p in settings.policies for g in (*p.groups, *p.except_groups))}
+    return [g for g in groups if g not in known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def figure(language: str, value: float, digits: int = 0) -> str:
     """A number with the marks of its language."""
     text = f"{value:,.{digits}f}"
     return text.translate(str.maketrans(",.", ".,")) if language == "de" else text
+
+
+def day(language: str, moment: date) -> str:
+    """A date without a clock, as people write it."""
+    months = say(language, "web.months").split()
+    return f"{moment.day}{'.' if language == 'de' else ''} {months[moment.month - 1]} {moment.year}"
 
 
 def reason(language: str, text: str) -> str:

@@ -10,7 +10,7 @@ from assistant.database.engine import Database
 from assistant.domain import NANO, Receipt, ToolUse, Verdict
 from assistant.ops import latency
 from assistant.settings import StepBudgets
-from assistant.texts import figure, say
+from assistant.texts import day, figure, say
 
 SHOWN_CHARS = 160
 _PAGE = re.compile(r"page (\d+)(?= · |$)")
@@ -18,12 +18,6 @@ _PAGE = re.compile(r"page (\d+)(?= · |$)")
 
 def duration(language: str, ms: float) -> str:
     return f"{figure(language, ms)} ms" if ms < 1000 else f"{figure(language, ms / 1000, 1)} s"
-
-
-def day(language: str, moment: datetime) -> str:
-    """A date without a clock, as people write it."""
-    months = say(language, "web.months").split()
-    return f"{moment.day}{'.' if language == 'de' else ''} {months[moment.month - 1]} {moment.year}"
 
 
 def place(language: str, label: str) -> str:

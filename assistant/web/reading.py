@@ -13,11 +13,11 @@ from sqlmodel import select
 from assistant.chat.cite import without_citations
 from assistant.database.tables import Message, ReleaseRow
 from assistant.domain import Asker, Level, Receipt, Verdict
-from assistant.errors import NotFoundError
+from assistant.errors import InputError, NotFoundError, PolicyError
 from assistant.index.facts import plain
 from assistant.memory import threads, work
 from assistant.memory.questions import waiting as questions_for
-from assistant.texts import say, section
+from assistant.texts import day, say, section
 from assistant.web import house, in_words
 from assistant.web.gatekeeper import SignedIn
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
@@ -86,6 +86,10 @@ async def _receipt(asker: Asker, answer_id: str) -> Receipt | None:
         return None
 
 
+# Why a question was refused that would be refused again. One that came too fast may be asked once more.
+_REFUSED = frozenset({InputError.__name__, PolicyError.__name__})
+
+
 @router.get("/api/receipts/{answer_id}")
 async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
     """All that the page draws under an answer of one's own, under today's rights."""
@@ -118,6 +122,7 @@ async def receipt(answer_id: str, asker: SignedIn) -> dict[str, Any]:
         share = round(100 * waits.done / waits.total) if waits.total else 0
         said = say(language, f"web.work_{waits.state}", share=share)
         view["work"] = {"state": waits.state, "share": share, "said": said, "show": say(language, "web.work_show")}
+    view["refused"] = stored.decision.level is Level.DECLINED and stored.decision.reason in _REFUSED
     view["line"] = in_words.line(stored, language)
     usual = await in_words.usual(house.parts().db, house.parts().settings.chat.budgets)
     # A filter and a choice may be titles of what was found.
@@ -197,7 +202,7 @@ def _address(link: str, page: int | None) -> str:
 
 
 def _changed(moment: Any, language: str) -> str:
-    return say(language, "web.changed", day=in_words.day(language, moment)) if moment else ""
+    return say(language, "web.changed", day=day(language, moment)) if moment else ""
 
 
 @router.get("/documents/{document_id}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from assistant.chat import evidence, extract, verify
 from assistant.chat.cite import CitationFilter
 from assistant.domain import Passage, Place, Verdict
@@ -149,3 +151,51 @@ async def test_no_sentence_is_quoted_twice() -> None:
     answer = await extract.quote(prompt("What are the rules for leave?", passage(" ".join(sentences))))
     assert answer.count("\n> ") > 1
     assert all(answer.count(sentence) <= 1 for sentence in sentences)
+
+
+VPN = "VPN - HOW TO GET IN\nSessions end after 12 hours.\n\nPRINTERS AND ROOMS\nToner is in room 2."
+
+
+async def test_a_heading_in_capitals_is_no_answer_though_no_empty_line_stands_below_it() -> None:
+    answer = await extract.quote(prompt("How do I get in with the VPN?", passage(VPN, "")))
+    assert "**VPN" not in answer
+    assert "VPN - HOW TO GET IN · " in answer
+    answer = await extract.quote(prompt("Are there printers and rooms?", passage(VPN, "")))
+    assert "> PRINTERS AND ROOMS · **Toner is in room 2.**" in answer
+
+
+async def test_lines_in_capitals_below_each_other_are_quoted() -> None:
+    told = "OPEN THE WINDOW\nLEAVE THE ROOM\nCALL ADA BYRON"
+    answer = await extract.quote(prompt("Should I leave the room?", passage(told, "")))
+    assert "**LEAVE THE ROOM**" in answer
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    ["Dear all,", "Hallo zusammen,", "> Hi Ada and Mara,", "Good morning team!", "Sehr geehrte Damen und Herren,"],
+)
+@pytest.mark.parametrize("closing", ["Best regards,", "Mit freundlichen Grüßen", "Viele Grüße,"])
+async def test_a_greeting_is_neither_an_answer_nor_part_of_one(greeting: str, closing: str) -> None:
+    told = f"{greeting}\n\nThe gate closes at ten.\n\n{closing}\nMara"
+    answer = await extract.quote(prompt(f"{greeting} {closing} which gate?", passage(told, "")))
+    assert "> **The gate closes at ten.**" in answer
+    assert greeting.strip("> ,!") not in answer
+    assert closing.strip(",") not in answer
+
+
+async def test_a_sentence_that_begins_like_a_greeting_is_quoted() -> None:
+    told = "Hello Fresh delivers fruit.\n\nThe kitchen is on the second floor."
+    answer = await extract.quote(prompt("Who delivers the fruit?", passage(told, "")))
+    assert "**Hello Fresh delivers fruit.**" in answer
+
+
+async def test_a_quotation_of_questions_and_answers_holds_one_entry_and_no_question_of_the_next() -> None:
+    told = (
+        "Where is my pay slip?\nIn Kompass. It appears on Mondays.\n\n"
+        "Is there a dress code?\nClosed shoes in the hall.\n\nCan I bring my dog?\nOn the second floor."
+    )
+    answer = await extract.quote(prompt("Is there a dress code in the hall?", passage(told, "")))
+    assert "> Is there a dress code? **Closed shoes in the hall.** [1]" in answer
+    inline = "Wear closed shoes in the hall. Lost your coat? " + "Ask " * 200 + "for one."
+    answer = await extract.quote(prompt("Which shoes in the hall?", passage(inline, "")))
+    assert "> **Wear closed shoes in the hall.** [1]" in answer

@@ -16,9 +16,9 @@ def test_a_message_without_a_question_gets_a_kind_sentence(text: str) -> None:
 
 
 def test_a_message_that_is_too_long_is_told_the_limit() -> None:
-    with pytest.raises(LimitError, match="1,001 characters long; the limit is 1,000"):
+    with pytest.raises(InputError, match="1,001 characters long; the limit is 1,000"):
         clean("a" * 1001, 1000, "en")
-    with pytest.raises(LimitError, match=r"1\.001 Zeichen lang; erlaubt sind 1\.000"):
+    with pytest.raises(InputError, match=r"1\.001 Zeichen lang; erlaubt sind 1\.000"):
         clean("a" * 1001, 1000, "de")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from assistant.chat.remarks import declined
-from assistant.domain import Nearest
+from assistant.chat.conflicts import Conflict
+from assistant.chat.remarks import contradicted, declined, expired
+from assistant.domain import Nearest, Passage, Place
+from assistant.index.retrieve import Found
 
 
 def near(title: str, owner: str = "") -> Nearest:
@@ -25,3 +29,18 @@ def test_a_person_is_named_to_ask_and_never_the_company_itself(nearest: list[Nea
     assert said in text
     assert ("looks after" in text) == bool(said)
     assert "Demo Ltd" not in text
+
+
+def titled(title: str) -> Passage:
+    return Passage(id="1", document_id=1, document="a", title=title, text="", place=Place(), access=1, text_hash="")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "1 March 2026"), ("de", "1. März 2026")])
+def test_the_dates_of_documents_are_said_as_the_reader_writes_them(language: str, said: str) -> None:
+    on = datetime(2026, 3, 1, tzinfo=UTC)
+    conflict = Conflict(titled("Leave"), titled("Holidays"), "25 days", "30 days", on, None, True)
+    (sentence,) = contradicted([conflict], language)
+    assert f"({said})" in sentence
+    assert sentence.count("(") == 1, "a document without a date has none"
+    (warning,) = expired("All get it [1].", Found((titled("Leave"),), 1, expired={1: on}), language)
+    assert said in warning

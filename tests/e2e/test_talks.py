@@ -60,6 +60,13 @@ def test_a_reload_in_the_middle_goes_on_and_a_second_tab_sees_the_same(asker: Pe
     second.close()
 
 
+def test_a_refused_question_is_not_offered_to_be_answered_again(asker: Person) -> None:
+    assert "no question" in asker.ask("?!")
+    assert asker.page.get_by_role("button", name="Answer again").count() == 0
+    asker.ask(LEAVE)
+    expect(asker.page.get_by_role("button", name="Answer again")).to_have_count(1)
+
+
 def test_a_stopped_answer_keeps_what_was_shown_and_is_answered_again_beside_it(asker: Person) -> None:
     page = asker.page
     begin(asker, LEAVE)

@@ -321,6 +321,23 @@ async def test_an_answer_given_again_stands_beside_the_first(site: Site, chat: C
     assert await _shown(ada, chat.thread) == ["days?", first]
 
 
+@pytest.mark.parametrize(
+    ("reason", "refused"),
+    [("PolicyError", True), ("InputError", True), ("LimitError", False), ("nothing close enough", False)],
+)
+async def test_a_refused_question_is_told_from_one_that_asking_again_may_help(
+    site: Site, chat: Chat, ada: httpx.AsyncClient, reason: str, refused: bool
+) -> None:
+    await chat.ask("what is the pay?")  # nobody but finance may read that
+    db = Database(f"sqlite+aiosqlite:///{site.data / 'assistant.db'}")
+    async with db.write() as session:
+        row = await session.get_one(ReceiptRow, chat.answer_id)
+        row.body = {**row.body, "decision": {"level": "declined", "reason": reason}}
+        session.add(row)
+    await db.close()
+    assert (await _receipt(ada, chat.answer_id))["refused"] is refused
+
+
 async def test_a_question_offered_under_an_answer_is_asked_in_the_same_talk(
     site: Site, chat: Chat, ada: httpx.AsyncClient, fin: httpx.AsyncClient
 ) -> None:

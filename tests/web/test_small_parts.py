@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
-from assistant.texts import section
+from assistant.texts import day, figure, section
 from assistant.web.admin.render import by, when
 from assistant.web.citations import linked
-from assistant.web.in_words import Usual, day, duration, figure, money, place, rows
+from assistant.web.in_words import Usual, duration, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
 from assistant.web.sessions import Visit, enter, zone_named

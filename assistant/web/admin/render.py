@@ -11,8 +11,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from assistant.domain import Asker, now
-from assistant.texts import figure, reason, say
-from assistant.web.in_words import day, place
+from assistant.texts import day, figure, reason, say
+from assistant.web.in_words import place
 from assistant.web.sessions import present
 from assistant.web.templating import templates
 
