@@ -185,7 +185,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if scope is not None and (given := await self._given_before(search.text, scope, searching)) is not None:
             yield turn.say(given)
             return
-        found = await searching.evidence(search)
+        search, found = await searching.asked(search)
         if looked.results:
             found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
