@@ -235,6 +235,15 @@ async def test_a_long_message_is_answered_by_the_questions_it_puts_and_says_so(o
     assert (nothing.receipt.decision.level, nothing.receipt.searched) == (Level.DECLINED, nothing.receipt.asked)
 
 
+async def test_an_answer_about_another_place_says_so_to_whoever_named_the_place(office: Office) -> None:
+    services = office.services()
+    named = "How many vacation days do employees of the Oslo office have?"
+    answer, _ = await office.ask(services, named)
+    assert answer.text.startswith("*None of the passages found names “Oslo”.*\n\nFrom our documents:")
+    other, _ = await office.ask(services, named.replace("Oslo ", ""))
+    assert "Oslo" not in other.text
+
+
 async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Office) -> None:
     services = office.services()
     typed, right = "How many vaccation days has every employee?", "How many vacation days has every employee?"
