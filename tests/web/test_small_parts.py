@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
+from assistant.settings import Settings
 from assistant.texts import section
 from assistant.web.admin.render import by, when
+from assistant.web.app import Front
 from assistant.web.citations import linked
 from assistant.web.in_words import Usual, day, duration, figure, money, place, rows
 from assistant.web.limits import Tries
@@ -32,6 +35,18 @@ from assistant.web.today import nearest_today, text_today
 )
 def test_numbers_become_links_and_code_stays_code(text: str, shown: str) -> None:
     assert linked(text) == shown
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/questions", "application/json"), ("/admin/runs", "text/html")])
+async def test_a_program_is_told_in_data_that_the_server_is_starting_and_a_browser_by_a_page(
+    path: str, kind: str
+) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(Settings())), base_url="http://test") as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"].startswith(kind)
+    assert "The assistant is starting" in answer.text
+    assert (kind == "text/html") == ("<html" in answer.text)
 
 
 def test_a_claim_is_marked_by_its_own_words() -> None:
