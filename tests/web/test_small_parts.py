@@ -7,13 +7,25 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
+from assistant.domain import (
+    Attempt,
+    Decision,
+    Level,
+    PassageUse,
+    Place,
+    Receipt,
+    Scores,
+    SentenceCheck,
+    ToolUse,
+    Verdict,
+    now,
+)
 from assistant.settings import Settings
 from assistant.texts import section
 from assistant.web.admin.render import by, when
 from assistant.web.app import Front
 from assistant.web.citations import linked
-from assistant.web.in_words import Usual, day, duration, figure, money, place, rows
+from assistant.web.in_words import Usual, day, duration, figure, line, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
 from assistant.web.sessions import Visit, enter, zone_named
@@ -228,3 +240,13 @@ def test_how_fast_an_answer_was_stands_beside_what_is_usual_and_what_is_allowed(
     )  # fmt: skip
     (row,) = (r for r in rows(receipt, "en", None, usual) if r[0] == "How fast")
     assert row[1:] == [said, duration("en", whole)]
+
+
+def test_a_quotation_is_not_called_checked_for_standing_in_its_own_source() -> None:
+    check = SentenceCheck(start=0, end=14, citations=(1,), verdict=Verdict.SUPPORTED)
+    quoted = Attempt(feature="answer", provider="builtin", model_asked="built-in", model_served="extract")
+    written = quoted.model_copy(update={"provider": "openai", "model_served": "gpt"})
+    by_quotes, by_a_model = (_receipt(check).model_copy(update={"attempts": (a,)}) for a in (quoted, written))
+    assert line(by_quotes, "en")[0] == {"text": "quoted word for word", "tone": "plain"}
+    assert line(by_quotes, "de")[0]["text"] == "wörtlich zitiert"
+    assert line(by_a_model, "en")[0] == {"text": "1 of 1 statements checked", "tone": "good"}
