@@ -56,6 +56,38 @@ _POINTS = re.compile(
     r"es|sie|er|ihn|ihm|ihr|ihnen|dies\w*|das|dort|da|davon|dafür|dann)\b",
     re.IGNORECASE,
 )
+# Where a thought of a message may end, and what leads to a question inside one: “I was wondering whether …”.
+_THOUGHT = re.compile(
+    rf"(?<=[.!?])\s+|\n+|[,;:]\s+|\s[-–—]\s|\s+(?:and|but|so|und|aber)\s+(?=(?:also\s+|i\b|ich\b|{_ASKS}))",
+    re.IGNORECASE,
+)
+_LED_TO = re.compile(
+    rf"\b(?:wonder(?:ing|ed)?|ask(?:ing|ed)?|know|tell\s+me|sure|find\s+out|clarify|confirm|"
+    rf"frag\w*|wissen|sag\w*|klären|sicher)[,:]?\s+(?:you\s+|dich\s+|sie\s+)?(?:(?:whether|if|ob)\b|(?={_ASKS}))(?P<asked>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BEGINS = re.compile(
+    rf"(?:(?:also|and|but|so|then|please|und|aber|bitte)\s+)*(?:(?:whether|ob)\s+|(?={_ASKS}))(?P<asked>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+# “The ticket that a vendor offers”: this one points at what stands before it.
+_JOINS = re.compile(r"(?<=\w)\s+that(?=\s+\w)", re.IGNORECASE)
+# With fewer words that carry meaning what stands beside a question belongs to it: “new code repo, which licence?”
+LONG = 9
+
+
+def asked(message: str) -> list[str]:
+    """The questions of a long message that says other things besides; only those that point at nothing outside them."""
+    if len(set(stems(message))) < LONG:
+        return []
+    found = []
+    for thought in _THOUGHT.split(message):
+        if question := _LED_TO.search(thought) or _BEGINS.match(thought.strip()):
+            found.append(_clean(question["asked"]))
+    own = [
+        q for q in dict.fromkeys(found) if len(set(stems(q))) >= LEAST_WORDS and not _POINTS.search(_JOINS.sub("", q))
+    ]
+    return [] if [*map(str.casefold, own)] == [_clean(message).casefold()] else own[:MOST]
 
 
 def parts(question: str) -> list[str]:

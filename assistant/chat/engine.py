@@ -187,7 +187,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         if scope is not None and (given := await self._given_before(search.text, scope, searching)) is not None:
             yield turn.say(given)
             return
-        found = await searching.evidence(search)
+        search, found = await searching.asked(search)
         if looked.results:
             found = self._joined(looked, found, record)
         if record.decision.level is Level.DECLINED:
@@ -488,7 +488,10 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             notes.append("built-in quoting" if way.quoting else f"{way.tier} tier")
         given = writing.messages(self._s, search, found, context, way, record)
         record.said = record.said or bool(way.why)
-        before = [*record.remarks, *([way.why] if way.why else [])]
+        # A model says so itself.
+        unnamed = remarks.unnamed(search.text, found, self._language) if way.quoting else []
+        record.said = record.said or bool(unnamed)
+        before = [*record.remarks, *([way.why] if way.why else []), *unnamed]
         if record.decision.level is Level.WEAK:
             before.append(say(self._language, "chat.weak"))
         async for event in writing.stream(self._s, given, way, record, turn.shown, remarks.before(before)):

@@ -42,7 +42,10 @@ NAMED = 0.25
 HEADING_WORDS = 10
 _APART = " · "
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
-_ACTIVE = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)")
+# An address will be set as code, where an escape would be shown, and copied.
+_ACTIVE = re.compile(
+    r"(?P<address>https?://[^\s\\`*\[\]<>~]+)|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)"
+)
 # What makes an item, a heading or a quotation of a line; a minus belongs to its number.
 _MARKS = re.compile(r"^(?:[>•\s]+|[#*+\-–]+(?=\s))+")
 # What makes a numbered list of a line; with a blank that does not break it is only text.
@@ -59,6 +62,12 @@ _GREETING = re.compile(
     r"moin|servus|sehr geehrte[rs]?)(?:\s+[^\s,:;?!]+){0,4}(?<!\.)|"
     r"(?:(?:with |mit )?(?:best|kind|warm|many|viele|beste|liebe|freundlichen|herzliche) "
     r"(?:regards|wishes|thanks|grüße|grüßen)|yours (?:sincerely|faithfully|truly)))\s*[,!]?",
+    re.IGNORECASE,
+)
+# What asks for a measure is answered by one: of “how long” no answer says “long”.
+_MEASURE = re.compile(
+    r"\b(how)\s+(?:long|often|far|soon|late|early|quickly|fast|high|big|large|old)\b|"
+    r"\b(wie)\s+(?:lange?|oft|weit|bald|spät|früh|schnell|hoch|groß|alt)\b",
     re.IGNORECASE,
 )
 # Code, and to whom a mail went.
@@ -138,6 +147,11 @@ def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
         sentence.score = covered / whole + NAMED * _named(sentence.text, idf)
 
 
+def _asked(question: str) -> list[str]:
+    """The stems of what a question asks for."""
+    return stems(_MEASURE.sub(lambda found: found[1] or found[2], question))
+
+
 def _named(line: str, asked: Container[str]) -> float:
     """The share of the words in a row's first cell, which names it, that are asked for; 0 for what is no row."""
     row = table_rows.cells(line)
@@ -159,7 +173,7 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
     candidates = [s for s in sentences if s.passage.n in nearest and s.quotable()]
     if not candidates:
         return say(language, "chat.declined")
-    _lexical(stems(question), sentences)
+    _lexical(_asked(question), sentences)
     if embedder is not None:
         # This is what answers when nothing else does: words must do where no vectors are to be had.
         with contextlib.suppress(ModelError):
@@ -177,7 +191,7 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
     shown: set[tuple[int, int]] = set()
-    asked = frozenset(stems(question))
+    asked = frozenset(_asked(question))
     quotes = [f"> {_window(of_passage[s.passage.n], s.position, asked, shown)} [{s.passage.n}]" for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
@@ -229,7 +243,8 @@ def _set_apart(one: _Sentence, after: _Sentence) -> bool:
 def _flat(text: str) -> str:
     """One line in which nothing of the document acts as Markdown."""
     line = _MARKS.sub("", " ".join(text.split()))
-    return _NUMBERED.sub("\\1\N{NO-BREAK SPACE}", _ACTIVE.sub(r"\\\g<0>", line))
+    line = _ACTIVE.sub(lambda found: found["address"] or f"\\{found[0]}", line)
+    return _NUMBERED.sub("\\1\N{NO-BREAK SPACE}", line)
 
 
 class ExtractLLM(CustomLLM):  # type: ignore[misc]

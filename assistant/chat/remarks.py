@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,8 +12,13 @@ from assistant.chat.clarify import Meant
 from assistant.chat.conflicts import Conflict
 from assistant.chat.decide import label
 from assistant.domain import Nearest
+from assistant.index.language import may_be_english
 from assistant.index.retrieve import Found
 from assistant.texts import day, say
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+# Words with a capital behind another word of their sentence, those side by side together.
+_NAME = re.compile(r"(?<=[\w,;][ ])[A-ZÄÖÜ][^\W\d_]{2,}(?: [A-ZÄÖÜ][^\W\d_]{2,})*")
 
 
 def before(sentences: Iterable[str]) -> str:
@@ -47,11 +53,30 @@ def declined(nearest: Sequence[Nearest], only_in: str, language: str, company: s
 
 def spelled(changed: Sequence[tuple[str, str]], language: str) -> str:
     """Which words were read otherwise than they were typed."""
+    searched, typed = _named((m for _, m in changed), language), _named((t for t, _ in changed), language)
+    return say(language, "chat.spelled", searched=searched, typed=typed)
 
-    def named(words: Iterable[str]) -> str:
-        return ", ".join(say(language, "chat.named", text=label(word)) for word in words)
 
-    return say(language, "chat.spelled", searched=named(m for _, m in changed), typed=named(t for t, _ in changed))
+def unnamed(question: str, found: Found, language: str) -> list[str]:
+    """That no passage names what the question names: the guests' password of another office is none of Berlin's.
+
+    Told by the capital of a word within a sentence, which says nothing in German, in a headline or in a whole mail.
+    """
+    words = _WORD.findall(question)
+    capitals = sum(word[0].isupper() for word in words)
+    if not may_be_english(question) or "\n" in question.strip() or capitals * 2 > len(words):
+        return []
+    said = " ".join(
+        part for p in found.passages for part in (p.text, p.title, p.document, *p.place.headings)
+    ).casefold()
+    names = [name for name in _NAME.findall(question) if not any(part.casefold() in said for part in name.split())]
+    if not names:
+        return []
+    return [say(language, "chat.unnamed", names=_named(dict.fromkeys(names), language))]
+
+
+def _named(words: Iterable[str], language: str) -> str:
+    return ", ".join(say(language, "chat.named", text=label(word)) for word in words)
 
 
 def meant(terms: Iterable[tuple[str, str]], language: str) -> list[str]:

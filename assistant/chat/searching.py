@@ -11,7 +11,7 @@ from assistant.chat import chosen, decide, decompose, verify
 from assistant.chat.receipt import Record
 from assistant.chat.rewrite import Search
 from assistant.chat.services import Services
-from assistant.domain import Asker, Choice, Level
+from assistant.domain import Asker, Choice, Decision, Level
 from assistant.errors import ReleaseError
 from assistant.index.filters import Filter
 from assistant.index.retrieve import Found, ThreadQuery, Today
@@ -62,6 +62,40 @@ class Searching:
                 return found
             record.remarks.append(say(language, "chat.filter_empty", what=decide.label(asked.words)))
         return await self._judged(search, search.text)
+
+    async def asked(self, search: Search) -> tuple[Search, Found]:
+        """What was searched and found: the message, or, where nothing answers that, the questions alone that it puts.
+
+        What somebody tells besides, about a day or a laptop, stands in no document and hides what is asked.
+        """
+        found = await self.evidence(search)
+        record, whole = self.record, self.record.decision
+        if (
+            whole.level is not Level.DECLINED
+            or self.taken is not None
+            or not self.services.settings.chat.steps.decompose
+        ):
+            return search, found
+        answered: list[tuple[Decision, str, Found]] = []
+        for question in decompose.asked(search.text):
+            alone = await self._judged(Search(question, note="asked in a longer message"), question)
+            if record.decision.level is not Level.DECLINED:
+                answered.append((record.decision, question, alone))
+        if not answered:
+            record.decision, record.passages = whole, found.passages
+            return search, found
+        each = [alone for _, _, alone in answered]
+        found = decompose.merged(each[0], each, self.services.settings.chat.passages) if each[1:] else each[0]
+        # The rest of the message may have mattered: no more is promised than that this is close.
+        least = min((d for d, _, _ in answered), key=lambda d: d.score)
+        record.decision = least.model_copy(
+            update={"level": Level.WEAK, "reason": "only a part of the message is found"}
+        )
+        record.passages = found.passages
+        record.searched = " ".join(f"{question}?" for _, question, _ in answered)
+        record.said = True
+        record.remarks.append(say(record.language, "chat.asked_alone", asked=decide.label(record.searched)))
+        return Search(record.searched, note="asked in a longer message"), found
 
     async def vector(self, question: str) -> tuple[float, ...]:
         """The question as it is compared with others."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from assistant import bootstrap
 from assistant.commands import indexing
 from assistant.domain import ADMINS
@@ -37,6 +40,7 @@ async def examine(settings: Settings) -> list[dict[str, str]]:
         )
         async with db.read() as session:
             row = await release.active(session)
+            checks += await _examine_cases(settings, session)
         if row is None:
             checks.append(_check("index", "bad", "there is none; run `assistant index sync`"))
         else:
@@ -74,6 +78,29 @@ def _examine_sources(settings: Settings) -> list[dict[str, str]]:
     names = [settings.alerts.webhook_env, settings.alerts.smtp_env if settings.alerts.email else ""]
     checks += [_check("alerts", "bad", f"{n} is not set") for n in names if n and not settings.environment(n)]
     return checks
+
+
+async def _examine_cases(settings: Settings, session: AsyncSession) -> list[dict[str, str]]:
+    """Whether new releases are held to the cases that the settings name, and these are about documents of ours."""
+    from assistant.database.tables import DocumentRow
+    from assistant.ops import cases
+
+    if settings.cases is None:
+        return []
+    if not settings.cases.is_file():
+        what = f"there is no file {settings.cases}: no release is held to it"
+        return [_check("cases", "bad", f"{what}. Correct `cases` in assistant.toml, or remove it.")]
+    try:
+        read = cases.read(settings.cases)
+    except AssistantError as error:
+        return [_check("cases", "bad", str(error))]
+    named = [{d for d in (c.doc, *c.also) if d} for c in read]
+    ours = set((await session.exec(select(DocumentRow.path).where(DocumentRow.state == "indexed"))).all())
+    asked, held = sum(map(bool, named)), sum(bool(n & ours) for n in named)
+    foreign = asked > 0 and not held
+    what = f"{held} of the {asked} that name a document name one of the index"
+    advice = f": {settings.cases} is about other documents, and no release is held to it"
+    return [_check("cases", "note" if foreign else "ok", what + (advice if foreign else ""))]
 
 
 def _check(name: str, state: str, message: str) -> dict[str, str]:

@@ -40,6 +40,8 @@ SIDES = ("then", "now")
 
 def read_floor(path: Path) -> dict[str, dict[str, float]]:
     """A floor file: a table for each kind of case; `hit@5 = 0.9` is a least value, `max_declined = 0.1` a most."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such floor file.", "Name a .toml file of least values by --floor.")
     try:
         floor = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:

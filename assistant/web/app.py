@@ -141,6 +141,10 @@ class Front:
         return not self._has_index
 
     async def _starting(self, scope: Scope, send: Send) -> None:
+        if scope["path"].startswith("/v1/"):  # programs read one language, and no page
+            said = section("en", "web")["start_failed" if self._failed else "starting"]
+            await _answer(send, 503, {"detail": f"{said}."})
+            return
         headers = dict(scope["headers"])
         language = pick(headers.get(b"accept-language", b"").decode("latin-1"), self._settings.chat.language)
         words = section(language, "web")

@@ -78,7 +78,10 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
     parts: list[dict[str, str]] = []
     checked = [s for s in receipt.verification if s.verdict is not Verdict.UNCITED]
     good = sum(s.verdict is Verdict.SUPPORTED for s in checked)
-    if checked:
+    if checked and good == len(checked) and _quotes(receipt):
+        # That a quotation stands in its source tells nothing of whether it answers.
+        parts.append({"text": say(language, "web.word_for_word"), "tone": "plain"})
+    elif checked:
         key = "web.checked_all" if good == len(checked) else "web.checked_some"
         tone = "good" if good == len(checked) else "partly"
         parts.append({"text": say(language, key, good=good, all=len(checked)), "tone": tone})
@@ -98,13 +101,19 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
     return parts
 
 
+def _quotes(receipt: Receipt) -> bool:
+    """Whether the answer was not written but quoted."""
+    chats = [a for a in receipt.attempts if a.kind == "chat" and a.feature == "answer"]
+    return bool(chats) and any("extract" in n for n in (chats[-1].provider, chats[-1].model_served))
+
+
 def _model(receipt: Receipt, language: str) -> str:
     chats = [a for a in receipt.attempts if a.kind == "chat" and a.feature == "answer"]
     if not chats:
         return say(language, "web.model_none")
     last = chats[-1]
     name = last.model_served or last.model_asked
-    if last.provider == "extract" or "extract" in name:
+    if _quotes(receipt):
         who = say(language, "web.model_quotes")
     else:
         who = say(language, f"web.model_{last.tier or 'small'}", model=name)

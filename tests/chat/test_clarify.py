@@ -113,6 +113,11 @@ def passage(title: str, document: str = "a", text: str = "", number: int = 0) ->
         ("What may the minister of Canada do?", {"Prime Minister of Canada": 1.0, "Prime Minister of India": 0.9}, 0),
         ("What does a hotel cost by the policy?", {"Travel policy 2023": 1.0, "Travel policy 2026": 1.0}, 0),
         ("How many vacation days?", {"Leave": 1.0, "Travel": 0.9}, 0),
+        # What it is at all stands in no title.
+        ("what is TTS?", {"Intro to TTS Tech": 1.0, "TTS Technology Desk": 0.9}, 0),
+        ("What does TTS stand for", {"Intro to TTS Tech": 1.0, "TTS Technology Desk": 0.9}, 0),
+        ("Was ist TTS?", {"Intro to TTS Tech": 1.0, "TTS Technology Desk": 0.9}, 0),
+        ("What is the plan?", {"Fire plan": 1.0, "Storm plan": 0.9}, 2),
         ("What is in the plan?", {f"Plan {x}": 1.0 for x in ("alpha", "beta", "gamma", "delta", "omega")}, 0),
     ],
 )

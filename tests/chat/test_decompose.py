@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assistant.chat.decompose import hinted, parts
+from assistant.chat.decompose import asked, hinted, parts
 from tests.chat.conftest import Provider
 from tests.chat.test_engine import Office, db, in_process, index, migrated_file, office
 
@@ -34,6 +34,43 @@ __all__ = ["db", "in_process", "index", "migrated_file", "office"]
 )
 def test_two_things_are_two_questions(question: str, expected: list[str]) -> None:
     assert parts(question) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "Hi, I am new here, started monday, my manager said something about a buddy, and I was wondering what I am "
+            "supposed to do in my first week and who do I talk to if my laptop is broken",
+            ["what I am supposed to do in my first week", "who do I talk to if my laptop is broken"],
+        ),
+        (
+            "Hallo zusammen, ich bin seit Montag neu im Team in Bremen und wollte fragen, ob ich meinen Hund ins Büro "
+            "mitbringen darf. Danke und viele Grüße, Jan",
+            ["ich meinen Hund ins Büro mitbringen darf"],
+        ),
+        (
+            "Dear Ada,\nI hope you are well. I wanted to ask whether I may accept a ticket that a vendor offers. My "
+            "boss is on leave.\nThanks\nPete Miller",
+            ["I may accept a ticket that a vendor offers"],
+        ),
+    ],
+)
+def test_a_long_message_is_known_by_the_questions_it_puts(message: str, expected: list[str]) -> None:
+    assert asked(message) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "new code repo, which licence do I pick",
+        "I leaked an api key of the billing server yesterday evening in a public repository, how do I report it",
+        "How many vacation days does a new colleague in the sales team of the office in Bremen have in a year",
+        "Our server in Bremen broke down yesterday evening, customers complain, Ada is on vacation.",
+    ],
+)
+def test_what_a_question_needs_is_not_taken_from_it(message: str) -> None:
+    assert asked(message) == []
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,30 @@ async def test_the_companys_own_word_is_searched_by_what_it_means_and_the_answer
     assert as_typed.receipt.searched == unknown.receipt.searched
 
 
+async def test_a_long_message_is_answered_by_the_questions_it_puts_and_says_so(office: Office) -> None:
+    services = office.services(answer_threshold=0.5, weak_threshold=0.16)
+    told = (
+        "Hello dear colleagues, yesterday evening my train from Hamburg arrived late because of heavy snow, my phone "
+        "had no battery left, and I was wondering whether laptops are replaced after four years. Cheers, Bob"
+    )
+    answer, _ = await office.ask(services, told)
+    asked = "laptops are replaced after four years?"
+    assert answer.text.startswith(f"*Nothing answers the whole message, so I searched for: {asked}*\n\n")
+    assert "**Laptops are replaced after four years.**" in answer.text
+    assert (answer.receipt.decision.level, answer.receipt.searched) == (Level.WEAK, asked)
+    nothing, _ = await office.ask(services, told.replace("laptops are replaced after four years", "penguins can fly"))
+    assert (nothing.receipt.decision.level, nothing.receipt.searched) == (Level.DECLINED, nothing.receipt.asked)
+
+
+async def test_an_answer_about_another_place_says_so_to_whoever_named_the_place(office: Office) -> None:
+    services = office.services()
+    named = "How many vacation days do employees of the Oslo office have?"
+    answer, _ = await office.ask(services, named)
+    assert answer.text.startswith("*None of the passages found names “Oslo”.*\n\nFrom our documents:")
+    other, _ = await office.ask(services, named.replace("Oslo ", ""))
+    assert "Oslo" not in other.text
+
+
 async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Office) -> None:
     services = office.services()
     typed, right = "How many vaccation days has every employee?", "How many vacation days has every employee?"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from assistant.chat.conflicts import Conflict
-from assistant.chat.remarks import contradicted, declined, expired
+from assistant.chat.remarks import contradicted, declined, expired, unnamed
 from assistant.domain import Nearest, Passage, Place
 from assistant.index.retrieve import Found
 
@@ -44,3 +44,35 @@ def test_the_dates_of_documents_are_said_as_the_reader_writes_them(language: str
     assert sentence.count("(") == 1, "a document without a date has none"
     (warning,) = expired("All get it [1].", Found((titled("Leave"),), 1, expired={1: on}), language)
     assert said in warning
+
+
+def found(text: str) -> Found:
+    place = Place(headings=("How do I get in?",))
+    one = Passage(
+        id="p", document_id=1, document="leeds.md", title="Leeds", text=text, place=place, access=1, text_hash="h"
+    )
+    return Found((one,), 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("what is the wifi password in the Berlin office", "*None of the passages found names “Berlin”.*"),
+        ("Which airline does Mr Pete Miller, from the Hamburg team, use?", "“Pete Miller”, “Hamburg”"),
+        ("What is the Berlin office address", "“Berlin”"),
+        # Named by the passage or its title, in lower case, at the start of a sentence, in a headline, in a mail.
+        ("what is the wifi password in the Leeds office", ""),
+        ("what do guests of the Concur Hotel type?", ""),
+        ("what is the wifi password in the berlin office", ""),
+        ("Berlin office: what is the wifi password? Berlin is new.", ""),
+        ("The Wifi Password Of The Berlin Office", ""),
+        ("what is the password of the wifi?\n\nThanks\nall the best Pete", ""),
+        ("Wie lautet das Passwort für das WLAN im Büro in Hamburg?", ""),
+    ],
+)
+def test_a_name_that_no_passage_has_is_told_of(question: str, said: str) -> None:
+    told = "".join(
+        f"*{sentence}*" for sentence in unnamed(question, found("Guests of the Concur Hotel type it."), "en")
+    )
+    assert said in told
+    assert bool(told) == bool(said)

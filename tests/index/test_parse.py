@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import time
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -73,6 +74,43 @@ def test_markdown_gives_facts_headings_tables_and_code() -> None:
     assert "thirty days, see the portal (https://portal.example.test/x) and more." in parsed.text
     for left_out in ("{%", "{:", "banner", "**", "```", "Ada"):
         assert left_out not in parsed.text
+
+
+def test_markdown_is_read_as_its_page_shows_it_not_as_it_was_typed() -> None:
+    source = r"""
+If the card is lost, follow [these
+instructions]({% page "/equipment/#lost" %}) and write to the
+desk. Ask for [a new
+badge](https://badge.example.test), [the form][form], [the desk][] or [the desk]. _Never_ lend it, *ever*,
+\*whoever* asks for [it] on `the_desk [form] \*`, in snake_case_names or \\share\it.[^1]
+
+- First,\
+  call.
+
+[form]: {% page "/form" %}
+[The Desk]: https://desk.example.test "Open all day"
+[^1]: Since May.
+
+```
+[form]: stays
+```
+"""
+    assert parse("a.md", source.encode()).text.split("\n\n") == [
+        "If the card is lost, follow these instructions and write to the desk. Ask for a new badge "
+        "(https://badge.example.test), the form, the desk (https://desk.example.test) or the desk "
+        "(https://desk.example.test). Never lend it, ever, *whoever* asks for [it] on `the_desk [form] \\*`, in "
+        "snake_case_names or \\\\share\\it.[^1]",
+        "- First,\n  call.",
+        "[^1]: Since May.",
+        "[form]: stays",
+    ]
+
+
+@pytest.mark.parametrize("piece", ["[", "[a\n", "[a][", "_a", "*a ", "`", "\\", "[a]: ", "]({% ", "[a](b\n"])
+def test_marks_without_end_do_not_hold_up_a_run(piece: str) -> None:
+    begun = time.monotonic()
+    parse("a.md", (piece * 40_000).encode())
+    assert time.monotonic() - begun < 10
 
 
 def test_markdown_with_broken_front_matter_is_read_all_the_same() -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
-from assistant.domain import Decision, Level, PassageUse, Place, Receipt, Scores, SentenceCheck, ToolUse, Verdict, now
+from assistant.domain import (
+    Attempt,
+    Decision,
+    Level,
+    PassageUse,
+    Place,
+    Receipt,
+    Scores,
+    SentenceCheck,
+    ToolUse,
+    Verdict,
+    now,
+)
+from assistant.settings import Settings
 from assistant.texts import day, figure, section
 from assistant.web.admin.render import by, when
+from assistant.web.app import Front
 from assistant.web.citations import linked
-from assistant.web.in_words import Usual, duration, money, place, rows
+from assistant.web.in_words import Usual, duration, line, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
 from assistant.web.sessions import Visit, enter, zone_named
@@ -32,6 +47,18 @@ from assistant.web.today import nearest_today, text_today
 )
 def test_numbers_become_links_and_code_stays_code(text: str, shown: str) -> None:
     assert linked(text) == shown
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/questions", "application/json"), ("/admin/runs", "text/html")])
+async def test_a_program_is_told_in_data_that_the_server_is_starting_and_a_browser_by_a_page(
+    path: str, kind: str
+) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(Settings())), base_url="http://test") as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"].startswith(kind)
+    assert "The assistant is starting" in answer.text
+    assert (kind == "text/html") == ("<html" in answer.text)
 
 
 def test_a_claim_is_marked_by_its_own_words() -> None:
@@ -213,3 +240,13 @@ def test_how_fast_an_answer_was_stands_beside_what_is_usual_and_what_is_allowed(
     )  # fmt: skip
     (row,) = (r for r in rows(receipt, "en", None, usual) if r[0] == "How fast")
     assert row[1:] == [said, duration("en", whole)]
+
+
+def test_a_quotation_is_not_called_checked_for_standing_in_its_own_source() -> None:
+    check = SentenceCheck(start=0, end=14, citations=(1,), verdict=Verdict.SUPPORTED)
+    quoted = Attempt(feature="answer", provider="builtin", model_asked="built-in", model_served="extract")
+    written = quoted.model_copy(update={"provider": "openai", "model_served": "gpt"})
+    by_quotes, by_a_model = (_receipt(check).model_copy(update={"attempts": (a,)}) for a in (quoted, written))
+    assert line(by_quotes, "en")[0] == {"text": "quoted word for word", "tone": "plain"}
+    assert line(by_quotes, "de")[0]["text"] == "wörtlich zitiert"
+    assert line(by_a_model, "en")[0] == {"text": "1 of 1 statements checked", "tone": "good"}
