@@ -465,7 +465,14 @@
     const last = offer && [...steps()].at(-1)?.closest(".step, .ai-message, [data-step-type]");
     if (last) offer.classList.toggle("nothing-below", last.getBoundingClientRect().bottom <= offer.getBoundingClientRect().bottom + 16);
   };
-  document.addEventListener("scroll", offerBelow, { capture: true, passive: true });
+  // Scrolling tells many times a frame; once is enough.
+  let scrolled = 0;
+  document.addEventListener("scroll", () => {
+    scrolled ||= requestAnimationFrame(() => {
+      scrolled = 0;
+      offerBelow();
+    });
+  }, { capture: true, passive: true });
 
   let planned = 0;
   const schedule = () => {

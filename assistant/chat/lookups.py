@@ -194,9 +194,13 @@ async def list_changes(desk: Desk, asked: Since) -> Result | None:
         changed = [r for r in changed if r.id in {d.id for d in dated}]
     known = {r.id for r in (*added, *changed)}
     # Where the releases do not reach back to that day, the documents' own dates tell the rest.
-    others = [r for r in dated if r.id not in known] if found is None or not found.whole else []
+    by_dates = found is None or not found.whole
+    others = [r for r in dated if r.id not in known] if by_dates else []
+    arrived = by_dates and await lookup.arrived_since(desk.db, desk.asker, start)
+    uncounted = [f"*{say(desk.language, 'chat.tool_not_counted')}*"] if arrived else []
     if not (added or changed or removed or others):
-        return Result(say(desk.language, "chat.tool_nothing_changed", day=day(desk.language, asked.since)))
+        nothing = say(desk.language, "chat.tool_nothing_changed", day=day(desk.language, asked.since))
+        return Result("\n\n".join([nothing, *uncounted]))
     passages: list[Passage] = []
     lines = []
     for n, row in enumerate(changed[:LISTED]):
@@ -209,6 +213,7 @@ async def list_changes(desk: Desk, asked: Since) -> Result | None:
         told = [label(r.title or r.path) if key == "removed" else _dated(desk, r) for r in rows[:LISTED]]
         title = say(desk.language, f"chat.tool_were_{key}")
         parts += _listed(desk.language, title, [f"- {t}" for t in told], len(rows))
+    parts += uncounted
     release = found.today.row.id if found is not None and passages else None
     return Result("\n\n".join(parts), tuple(passages), _ids([*changed, *added, *others]), release)
 

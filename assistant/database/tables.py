@@ -353,6 +353,7 @@ class DocumentRow(SQLModel, table=True):
     state: str = Field(default="indexed")
     reason: str = ""
     passages: int = 0
+    first_seen: datetime = Field(default_factory=now, sa_column=_moment())
     updated_at: datetime = Field(default_factory=now, sa_column=_moment())
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import case, or_
+from sqlalchemy import case, func, or_
 from sqlmodel import col, select
 
 from assistant.database.engine import Database
@@ -18,6 +18,10 @@ from assistant.index import access, dates
 from assistant.index.sentences import STOP, all_stems
 
 LOOKED_AT = 60
+# A copy gives a file the date of the day: on the day on which a document was first found it tells of no change.
+_ARRIVED: Any = (func.date(col(DocumentRow.modified)) == func.date(col(DocumentRow.first_seen))) & (
+    col(DocumentRow.modified) <= col(DocumentRow.first_seen)
+)
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 # What people call any document; it says nothing of which.
 _ANY = frozenset(
@@ -107,9 +111,14 @@ async def beside(db: Database, asker: Asker, row: DocumentRow, *, older: bool) -
 
 
 async def changed_since(db: Database, asker: Asker, since: datetime, most: int = 20) -> list[DocumentRow]:
-    """The documents that were changed at or after a moment, the newest first."""
+    """The documents that were changed at or after a moment, the newest first, as far as their dates tell."""
     order = (col(DocumentRow.modified).desc(), col(DocumentRow.path))
-    return await _readable(db, asker, col(DocumentRow.modified) >= since, order=order, most=most)
+    return await _readable(db, asker, col(DocumentRow.modified) >= since, ~_ARRIVED, order=order, most=most)
+
+
+async def arrived_since(db: Database, asker: Asker, since: datetime) -> bool:
+    """Whether there are documents of which it is only known that they came here at or after a moment."""
+    return bool(await _readable(db, asker, col(DocumentRow.modified) >= since, _ARRIVED, order=(), most=1))
 
 
 async def in_folder(db: Database, asker: Asker, called: str, most: int = 200) -> list[DocumentRow]:

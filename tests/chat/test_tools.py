@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import select, update
 
 from assistant.chat import differences, lookups, since, tools
 from assistant.chat.tools import Chosen, Desk
-from assistant.database.tables import ReleaseRow
-from assistant.domain import Passage, Place, ToolUse, Verdict
+from assistant.database.tables import DocumentRow, ReleaseRow
+from assistant.domain import Passage, Place, ToolUse, Verdict, now
 from assistant.memory import people, threads
 from assistant.settings import Deployment, ModelSettings, Settings
 from tests.chat.conftest import Provider
@@ -166,7 +166,30 @@ async def test_two_documents_are_compared_sentence_by_sentence(house: Office) ->
     assert {c.document for c in answer.citations} == {"travel-2023.md", "travel-2026.md"}
 
 
+async def redated(house: Office, **values: datetime) -> None:
+    """Set dates of what is known of every document."""
+    async with house.index.db.write() as session:
+        await session.exec(update(DocumentRow).values(**values))
+
+
+async def test_a_document_that_only_came_here_on_a_day_is_not_said_to_have_changed_on_it(office: Office) -> None:
+    question = "What changed since 2026-05-01?"
+    arrived = datetime(2026, 5, 20, 12, tzinfo=UTC)
+    await redated(office, first_seen=arrived, modified=arrived - timedelta(hours=2))
+    text, (use,) = await used(office, question)
+    assert text.startswith("No document that you may read was changed since 1 May 2026.")
+    assert "Not counted: documents whose only date is the day on which they were first indexed here." in text
+    assert use.documents == ()
+    # Dated before it came, or changed afterwards, be it on the same day.
+    for modified in (arrived - timedelta(days=3), arrived + timedelta(hours=2)):
+        await redated(office, modified=modified)
+        text, (use,) = await used(office, question)
+        assert "[Laptop policy](/documents/" in text.split("**Dated since then**")[1]
+        assert "Not counted" not in text
+
+
 async def test_what_changed_since_a_day_is_listed(house: Office) -> None:
+    await redated(house, first_seen=now() - timedelta(days=7))
     text, (use,) = await used(house, "What changed since yesterday?")
     assert "[Travel policy 2026](/documents/" in text
     assert use.outcome == "ok"
@@ -236,6 +259,7 @@ async def test_neither_the_former_words_nor_the_name_of_what_a_person_may_not_re
 
 async def test_where_no_release_reaches_back_the_documents_own_dates_are_told_too(house: Office) -> None:
     await house.index.sync({"parking.md": NEWS["parking.md"]})
+    await redated(house, first_seen=now() - timedelta(days=7))
     text, _ = await used(house, "What changed since 2020-01-01?")
     added, dated = text.split("**Dated since then**")
     assert "[Parking]" in added
