@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant.chat import structured
+from assistant.chat import defining, structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Choice, Passage
@@ -36,12 +36,6 @@ _WORD = re.compile(r"(?<!\S)[^\W\d_]{2,}(?!\S)")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # What stands behind one of these in a title is the site's name or says more of the same thing.
 _TAIL = re.compile(r"(?:\s+[|–—-]|:)\s+.*$")
-# “What is TTS”, “what does TTS stand for”: whoever asks that does not know yet what there is of it to choose from.
-_DEFINED = re.compile(
-    r"\W*(?:what(?:['’]?s|\s+is|\s+are|\s+does)|was\s+(?:ist|sind|heißt|bedeutet)|wofür\s+steht)\s+"
-    r"(?:an?\s+|eine?\s+)?(?!the\b|this\b|that\b|de[rnm]\b|die\b|das\b)[\w&/-]+(?:\s+(?:mean|stand\s+for))?\W*",
-    re.IGNORECASE,
-)
 
 
 class _Verdict(BaseModel):
@@ -92,8 +86,8 @@ def things(
     same = [t for t in every if t.title.casefold() == first.title.casefold()]
     if len(same) > 1 and (meant := _of_one_title(same, known)):
         return meant
-    if _DEFINED.fullmatch(question):
-        return []
+    if defining.term(question):
+        return []  # what it is at all stands in no title
     found = list({t.words: t for t in reversed(every)}.values())[::-1]
     of_sort = [t for t in found if t.words & first.words & asked and _alike(t.words, first.words)]
     if not 2 <= len(of_sort) <= MOST or any(_says_the_same(a, b) for a, b in combinations(of_sort, 2)):

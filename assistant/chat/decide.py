@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from assistant.chat import evidence, structured
+from assistant.chat import defining, evidence, structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Decision, Level, Plain
@@ -89,6 +89,17 @@ def by_signals(
     elif value >= weak_at:
         level, against, reason = Level.WEAK, answer_at, "the passages are only close"
     return Decision(level=level, score=value, threshold=against, reason=reason, signals=dict(signals))
+
+
+def defined(decision: Decision, question: str, found: Found) -> Decision:
+    """The decision, but answered where a question asks what something is and a passage says it.
+
+    One entry among a glossary's many fits no question as a whole.
+    """
+    what = defining.term(question)
+    if not what or decision.level is Level.ANSWERED or not any(defining.defines(p.text, what) for p in found.passages):
+        return decision
+    return decision.model_copy(update={"level": Level.ANSWERED, "reason": "a passage says what it is"})
 
 
 class _Enough(BaseModel):

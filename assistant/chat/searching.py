@@ -181,7 +181,9 @@ class Searching:
     async def _decide(self, found: Found, question: str) -> None:
         services, record = self.services, self.record
         with record.step("decide") as notes:
-            record.decision = decide.decide(found, services.settings.chat, services.calibration)
+            record.decision = decide.defined(
+                decide.decide(found, services.settings.chat, services.calibration), question, found
+            )
             if record.decision.level is Level.WEAK and services.settings.chat.judge:
                 with services.job("enough", verify.LIMIT_S, record) as (prompt, call):
                     record.decision = await decide.judged(

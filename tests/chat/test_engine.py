@@ -263,6 +263,16 @@ async def test_an_answer_about_another_place_says_so_to_whoever_named_the_place(
     assert "Oslo" not in other.text
 
 
+async def test_what_a_glossary_explains_is_answered_however_long_it_is(office: Office) -> None:
+    entries = "\n".join(f"- W{n} - Word number {n} of many." for n in range(10))
+    await office.index.sync({**FILES, "glossary.md": f"# Glossary\n\n{entries}\n- OKR - Objectives and Key Results.\n"})
+    services = office.services(answer_threshold=0.99, weak_threshold=0.98)
+    answer, _ = await office.ask(services, "what does OKR mean?")
+    assert "**OKR - Objectives and Key Results.**" in answer.text
+    other, _ = await office.ask(services, "what does vacation mean?")
+    assert other.receipt.decision.level is Level.DECLINED
+
+
 async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Office) -> None:
     services = office.services()
     typed, right = "How many vaccation days has every employee?", "How many vacation days has every employee?"
