@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant.chat import structured
+from assistant.chat import defining, structured
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.errors import ModelError
@@ -82,9 +82,12 @@ def fused(question: str, window: Sequence[PastTurn], weight: float) -> Search:
 def stands_alone(question: str, before: str) -> bool:
     """Whether a question is whole without the one `before` it, by its words: then it may be about something else.
 
-    A question that goes on, points back, shares a word that carries meaning, or is no more than a fragment leans.
+    What an abbreviation means is. A question that goes on, points back, shares a word that carries meaning, or is no
+    more than a fragment leans.
     """
     words = set(stems(question))
+    if sum(map(str.isupper, defining.term(question))) > 1:
+        return True  # what an abbreviation means is whole, however short
     if len(words) <= FRAGMENT or not words.isdisjoint(stems(before)) or _GOES_ON.match(question):
         return False
     return len(words) > POINTS_BACK or _POINTS.search(question) is None

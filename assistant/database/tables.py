@@ -326,6 +326,9 @@ class DocumentRow(SQLModel, table=True):
     source: str = Field(index=True)
     path: str
     title: str = ""
+    asks: str = Field(
+        default="", description="a question of its own that it answers", sa_column_kwargs={"server_default": ""}
+    )
     link: str = ""
     owner: str = ""
     language: str = ""

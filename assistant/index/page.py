@@ -49,6 +49,8 @@ class Parsed:
     # What of the file was not read, in words for an admin.
     note: str = ""
     language: str = ""
+    # A question that it asks itself, and answers.
+    asks: str = ""
     text_hash: str = ""
     sketch: bytes = b""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from assistant.errors import ParseError
-from assistant.index import sketch
+from assistant.index import asks, sketch
 from assistant.index.language import language_of
 from assistant.index.page import Parsed, one_line
 from assistant.index.parsers import archive, mail, markdown, office, open_document, pdf, picture, plain, structured, web
@@ -27,6 +27,7 @@ def parse(path: str, data: bytes) -> Parsed:
     """
     parsed = _parse(path, data)
     parsed.language = language_of(parsed.text)
+    parsed.asks = asks.question_of(parsed)
     parsed.text_hash = sketch.text_hash(parsed.text)
     parsed.sketch = sketch.sketch(parsed.text)
     return parsed

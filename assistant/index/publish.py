@@ -194,6 +194,7 @@ async def _note_documents(session: AsyncSession, found: Outcome, report: Report)
         if item.was:
             document.rule_id = await access.rule_at(session, item.source, document.path, document.narrowed)
         document.title, document.media_type = parsed.title, parsed.media_type
+        document.asks = parsed.asks
         document.owner = parsed.owner or item.source.owner or parsed.author
         document.language, document.text_hash, document.sketch = parsed.language, parsed.text_hash, parsed.sketch
         document.modified = parsed.modified or document.modified

@@ -6,9 +6,11 @@ import asyncio
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from sqlmodel import col, select
+from sqlalchemy import select
+from sqlmodel import col
 
 from assistant.database.engine import Database
 from assistant.database.tables import AccessRule, DocumentRow
@@ -35,7 +37,8 @@ def _cases(path: Path, _changed: float) -> tuple[Case, ...]:
 
 
 async def starters_for(db: Database, settings: Settings, asker: Asker, language: str) -> list[str]:
-    """Up to four short questions: from the case file if there is one, else from the titles of documents."""
+    """Up to four short questions: from the case file if there is one, else those that documents ask themselves and
+    answer, and what stands in others by their titles."""
     documents = await _readable(db, asker)
     if settings.cases and settings.cases.is_file():
         path = settings.cases
@@ -46,7 +49,7 @@ async def starters_for(db: Database, settings: Settings, asker: Asker, language:
         open_: dict[str, str] = {}
         for case in cases:
             if case.doc in documents:
-                written = documents[case.doc][1][:2]
+                written = documents[case.doc].language[:2]
                 if written == language:
                     own.setdefault(case.doc, case.turns[0])
                 elif not written:
@@ -55,8 +58,11 @@ async def starters_for(db: Database, settings: Settings, asker: Asker, language:
         few += _spread(list(open_.values()), asker)[: HOW_MANY - len(few)]
         if few:
             return [_as_question(q) for q in few]
-    titles = [title for title, _ in documents.values() if 4 <= len(title) <= LONGEST - 25]
-    return [say(language, "web.starter", title=title) for title in _spread(titles, asker)]
+    asked = {d.asks for d in documents.values() if d.asks and d.language[:2] in (language, "")}
+    few = _spread(sorted(asked), asker)
+    titles = [d.title for d in documents.values() if not d.asks and 4 <= len(d.title) <= LONGEST - 25]
+    about = [say(language, "web.starter", title=title) for title in _spread(titles, asker)]
+    return [*few, *about][:HOW_MANY]
 
 
 def _as_question(text: str) -> str:
@@ -73,15 +79,22 @@ def _spread(texts: list[str], asker: Asker) -> list[str]:
     return [texts[shift + i * step] for i in range(HOW_MANY)]
 
 
-async def _readable(db: Database, asker: Asker) -> dict[str, tuple[str, str]]:
-    """Path → (title, language) of documents that the asker may read."""
-    statement = (
-        select(DocumentRow.path, DocumentRow.title, DocumentRow.language, AccessRule.groups)
+class _About(NamedTuple):
+    title: str
+    language: str
+    asks: str
+
+
+async def _readable(db: Database, asker: Asker) -> dict[str, _About]:
+    """Documents that the asker may read, by path; those that ask something themselves before the others."""
+    about: Any = (DocumentRow.path, DocumentRow.title, DocumentRow.language, DocumentRow.asks, AccessRule.groups)
+    statement: Any = (
+        select(*about)
         .join(AccessRule, col(AccessRule.id) == col(DocumentRow.rule_id))
-        .where(DocumentRow.state == "indexed")
-        .order_by(col(DocumentRow.path))
+        .where(col(DocumentRow.state) == "indexed")
+        .order_by(col(DocumentRow.asks) == "", col(DocumentRow.path))
         .limit(_LOOKED_AT)
     )
     async with db.read() as session:
         rows = (await session.exec(statement)).all()
-    return {path: (title, language) for path, title, language, groups in rows if asker.groups & set(groups)}
+    return {path: _About(*about) for path, *about, groups in rows if asker.groups & set(groups)}
