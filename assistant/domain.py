@@ -191,6 +191,12 @@ class ToolUse(Plain):
     documents: tuple[int, ...] = ()
 
 
+def quoted(attempts: Sequence[Attempt]) -> bool:
+    """Whether the built-in model, which quotes, gave the answer."""
+    answers = [a for a in attempts if a.kind == "chat" and a.feature == "answer"]
+    return bool(answers) and any("extract" in name for name in (answers[-1].provider, answers[-1].model_served))
+
+
 class Receipt(Plain):
     """What one answer took. Published as `docs/receipt.schema.json`; stored with the answer."""
 
@@ -210,6 +216,7 @@ class Receipt(Plain):
     steps: tuple[StepTime, ...] = ()
     tools: tuple[ToolUse, ...] = ()
     cache: Literal["off", "miss", "hit"] = "off"
+    quoted_before: bool = Field(default=False, description="the answer given once more is made of quotations")
     verification: tuple[SentenceCheck, ...] = ()
     outcome: Literal["complete", "stopped", "interrupted", "failed"] = "complete"
     restarts: int = 0
@@ -222,6 +229,11 @@ class Receipt(Plain):
     ms: int = 0
     trace_id: str = ""
     created_at: datetime
+
+    @property
+    def quoted(self) -> bool:
+        """Whether the answer was not written but quoted, now or before."""
+        return self.quoted_before or quoted(self.attempts)
 
     def rests_on(self) -> frozenset[int]:
         """The documents whose passages the answer was given, and those that tools named or read for it."""

@@ -46,6 +46,7 @@ class Entry:
     passages: tuple[Passage, ...]
     decision: Decision
     verification: tuple[SentenceCheck, ...]
+    quoted: bool
     at: float
 
     def minutes(self) -> int:

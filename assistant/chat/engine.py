@@ -52,6 +52,7 @@ from assistant.domain import (
     Restart,
     Stage,
     ToolUse,
+    quoted,
 )
 from assistant.errors import AssistantError, ModelError, ReleaseError
 from assistant.index import access, disputed, glossary, joining
@@ -439,6 +440,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return None
         intro = remarks.before([*record.remarks, remarks.given_before(entry, self._language)])
         record.release, record.passages, record.decision = scope.release, entry.passages, entry.decision
+        record.quoted_before = entry.quoted
         record.verification = tuple(
             c.model_copy(update={"start": c.start + len(intro), "end": c.end + len(intro)}) for c in entry.verification
         )
@@ -454,7 +456,17 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             return
         passages = tuple(record.passages)
         self._s.cache.keep(
-            cache.Entry(scope, question, vector, text, passages, record.decision, record.verification, time.monotonic())
+            cache.Entry(
+                scope,
+                question,
+                vector,
+                text,
+                passages,
+                record.decision,
+                record.verification,
+                quoted(record.attempts),
+                time.monotonic(),
+            )
         )
 
     async def _clarify(

@@ -61,6 +61,8 @@ class Record:
     # What tools found, for the model to read.
     looked_up: str = ""
     cache: Literal["off", "miss", "hit"] = "off"
+    # Whether the answer given before was made of quotations.
+    quoted_before: bool = False
     # Whether the answer carries a remark that is true of this turn only: no money left, cut at its limit.
     said: bool = False
     # Sentences of ours that stand before the answer.
@@ -128,6 +130,7 @@ class Record:
             steps=tuple(self.steps),
             tools=tuple(self.tools),
             cache=self.cache,
+            quoted_before=self.quoted_before,
             verification=tuple(c.model_copy(update={"reason": mask(c.reason)}) for c in self.verification),
             outcome=outcome,
             restarts=self.restarts,

@@ -78,7 +78,7 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
     parts: list[dict[str, str]] = []
     checked = [s for s in receipt.verification if s.verdict is not Verdict.UNCITED]
     good = sum(s.verdict is Verdict.SUPPORTED for s in checked)
-    if checked and good == len(checked) and _quotes(receipt):
+    if checked and good == len(checked) and receipt.quoted:
         # That a quotation stands in its source tells nothing of whether it answers.
         parts.append({"text": say(language, "web.word_for_word"), "tone": "plain"})
     elif checked:
@@ -101,19 +101,13 @@ def line(receipt: Receipt, language: str) -> list[dict[str, str]]:
     return parts
 
 
-def _quotes(receipt: Receipt) -> bool:
-    """Whether the answer was not written but quoted."""
-    chats = [a for a in receipt.attempts if a.kind == "chat" and a.feature == "answer"]
-    return bool(chats) and any("extract" in n for n in (chats[-1].provider, chats[-1].model_served))
-
-
 def _model(receipt: Receipt, language: str) -> str:
     chats = [a for a in receipt.attempts if a.kind == "chat" and a.feature == "answer"]
     if not chats:
         return say(language, "web.model_none")
     last = chats[-1]
     name = last.model_served or last.model_asked
-    if _quotes(receipt):
+    if receipt.quoted:
         who = say(language, "web.model_quotes")
     else:
         who = say(language, f"web.model_{last.tier or 'small'}", model=name)

@@ -25,7 +25,7 @@ def entry(question: str, *vector: float, scope: Scope = SCOPE, at: float = 1_000
         id="p", document_id=1, document="a.md", title="A", text="Ten.", place=Place(), access=1, text_hash=""
     )
     decision = Decision(level=Level.ANSWERED)
-    return Entry(scope, question, vector or (1.0, 0.0), "Ten [1].", (passage,), decision, (), at)
+    return Entry(scope, question, vector or (1.0, 0.0), "Ten [1].", (passage,), decision, (), False, at)
 
 
 @pytest.fixture

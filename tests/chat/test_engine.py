@@ -281,7 +281,7 @@ async def test_what_was_misspelt_is_told_to_whoever_typed_it_alone(office: Offic
     assert (first.receipt.cache, second.receipt.cache) == ("miss", "miss")
     assert "Searched for" not in second.text
     third, _ = await office.ask(services, typed)
-    assert third.receipt.cache == "hit"
+    assert (third.receipt.cache, third.receipt.quoted) == ("hit", True)
     assert third.text.startswith("*Searched for “vacation” instead of “vaccation”.*\n\n*Answered a moment ago")
 
 

@@ -250,3 +250,5 @@ def test_a_quotation_is_not_called_checked_for_standing_in_its_own_source() -> N
     assert line(by_quotes, "en")[0] == {"text": "quoted word for word", "tone": "plain"}
     assert line(by_quotes, "de")[0]["text"] == "wörtlich zitiert"
     assert line(by_a_model, "en")[0] == {"text": "1 of 1 statements checked", "tone": "good"}
+    given_again = _receipt(check).model_copy(update={"quoted_before": True, "cache": "hit"})
+    assert line(given_again, "en")[0] == line(by_quotes, "en")[0]
