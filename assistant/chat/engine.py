@@ -83,8 +83,9 @@ class Turn:
     asked_before: bool = False
     # The question being read word by word, from its first moment on.
     reading: asyncio.Task[Any] | None = None
-    # The company's own words.
+    # The company's own words, and the question before what they mean was put behind them.
     terms: glossary.Terms = ()
+    as_said: str = ""
 
     @property
     def text(self) -> str:
@@ -180,8 +181,9 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         # What a follow-up leaves out, its rewriting says.
         guard.permit(search.text, self._asker.groups, self._s.settings.policies, self._language)
         searching = Searching(
-            self._s, self._asker, record, turn.reading, today, context.chosen, context.only_in, taken, way.quoting
-        )
+            self._s, self._asker, record, turn.reading, today, context.chosen, context.only_in, taken, way.quoting,
+            turn.as_said if search.text == question else "",
+        )  # fmt: skip
         in_project = context.chosen or context.only_in
         leaning = turn.beside or search.before or context.window or context.notes or context.earlier or in_project
         scope = None if leaning or looked.results or turn.asked_before else self._scope(today)
@@ -274,7 +276,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 read = glossary.read(text, turn.terms)
                 notes.append(f"{len(read.terms)} of {len(turn.terms)} terms")
             if read.terms:
-                text = read.text
+                turn.as_said, text = text, read.text
                 record.remarks.extend(remarks.meant(read.terms, self._language))
         if text != question:
             turn.reading = self._s.knowledge.read_ahead(text)
@@ -501,7 +503,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         given = writing.messages(self._s, search, found, context, way, record)
         record.said = record.said or bool(way.why)
         # A model says so itself.
-        unnamed = remarks.unnamed(search.text, found, self._language) if way.quoting else []
+        known = glossary.words_said(turn.terms)
+        unnamed = remarks.unnamed(search.text, found, self._language, known) if way.quoting else []
         record.said = record.said or bool(unnamed)
         before = [*record.remarks, *([way.why] if way.why else []), *unnamed]
         if record.decision.level is Level.WEAK:

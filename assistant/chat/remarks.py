@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 
 from assistant.chat.cache import Entry
@@ -57,8 +57,10 @@ def spelled(changed: Sequence[tuple[str, str]], language: str) -> str:
     return say(language, "chat.spelled", searched=searched, typed=typed)
 
 
-def unnamed(question: str, found: Found, language: str) -> list[str]:
+def unnamed(question: str, found: Found, language: str, known: Container[str] = ()) -> list[str]:
     """That no passage names what the question names: the guests' password of another office is none of Berlin's.
+
+    What is in `known`, in small letters, the documents call otherwise.
 
     Told by the capital of a word within a sentence, which says nothing in German, in a headline or in a whole mail.
     """
@@ -69,7 +71,11 @@ def unnamed(question: str, found: Found, language: str) -> list[str]:
     said = " ".join(
         part for p in found.passages for part in (p.text, p.title, p.document, *p.place.headings)
     ).casefold()
-    names = [name for name in _NAME.findall(question) if not any(part.casefold() in said for part in name.split())]
+    names = [
+        name
+        for name in _NAME.findall(question)
+        if not any(part.casefold() in said or part.casefold() in known for part in name.split())
+    ]
     if not names:
         return []
     return [say(language, "chat.unnamed", names=_named(dict.fromkeys(names), language))]

@@ -36,6 +36,8 @@ class Searching:
     taken: Choice | None
     # Whether no model answers.
     quoting: bool
+    # The question without what the glossary adds to it; empty where it adds nothing.
+    as_said: str = ""
     # What a model split questions into.
     parts: dict[str, Sequence[str]] = field(default_factory=dict)
 
@@ -66,15 +68,21 @@ class Searching:
     async def asked(self, search: Search) -> tuple[Search, Found]:
         """What was searched and found: the message, or, where nothing answers that, the questions alone that it puts.
 
-        What somebody tells besides, about a day or a laptop, stands in no document and hides what is asked.
+        What somebody tells besides, about a day or a laptop, stands in no document and hides what is asked. So may a
+        meaning in the glossary that is none: before anything is declined it is searched as it was said.
         """
         found = await self.evidence(search)
         record, whole = self.record, self.record.decision
-        if (
-            whole.level is not Level.DECLINED
-            or self.taken is not None
-            or not self.services.settings.chat.steps.decompose
-        ):
+        if whole.level is not Level.DECLINED or self.taken is not None:
+            return search, found
+        if self.as_said:
+            said = replace(search, text=self.as_said)
+            as_said = await self._judged(said, said.text)
+            if record.decision.level is not Level.DECLINED:
+                record.searched = said.text
+                return said, as_said
+            record.decision, record.passages = whole, found.passages
+        if not self.services.settings.chat.steps.decompose:
             return search, found
         answered: list[tuple[Decision, str, Found]] = []
         for question in decompose.asked(search.text):

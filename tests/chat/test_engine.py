@@ -234,9 +234,25 @@ async def test_the_companys_own_word_is_searched_by_what_it_means_and_the_answer
     assert scores[0] > scores[1]
     follow_up, _ = await office.ask(services, "and when do they lapse?", thread=thread)
     assert follow_up.receipt.fused_with[0] == answer.receipt.searched
+    named, _ = await office.ask(services, "How much Furlo has every employee?")
+    assert "“Furlo” as “vacation days”" in named.text
+    assert "names “Furlo”" not in named.text, "the documents call it otherwise"
     off = services.settings.chat.steps.model_copy(update={"glossary": False})
     as_typed, _ = await office.ask(office.services(steps=off), "How much furlo has every employee?")
     assert as_typed.receipt.searched == unknown.receipt.searched
+
+
+async def test_a_wrong_term_of_the_glossary_hides_nothing(office: Office) -> None:
+    services = office.services(answer_threshold=0.5, weak_threshold=0.3)
+    asked = "Laptops are replaced after four years?"
+    right, _ = await office.ask(services, asked)
+    assert not right.abstained
+    async with office.index.db.write() as session:
+        meant = "zebra crossings of large rivers in southern Peru, their bridges, ferries and all railway tunnels"
+        await glossary.add(session, "laptops", meant, "ada@example.test")
+    answer, _ = await office.ask(services, asked)
+    assert [s.name for s in answer.receipt.steps].count("retrieve") == 2, "the term alone was declined"
+    assert (answer.abstained, answer.citations) == (False, right.citations)
 
 
 async def test_a_long_message_is_answered_by_the_questions_it_puts_and_says_so(office: Office) -> None:

@@ -76,3 +76,4 @@ def test_a_name_that_no_passage_has_is_told_of(question: str, said: str) -> None
     )
     assert said in told
     assert bool(told) == bool(said)
+    assert not unnamed(question, found("Guests type it."), "en", {"berlin", "pete", "hamburg", "concur", "leeds"})
