@@ -47,7 +47,9 @@ def _parse(path: str, data: bytes, within_archive: bool = False) -> Parsed:
         raise ParseError("nested too deeply or too large to read") from error
     except Exception as error:
         raise ParseError(f"damaged, or not really {_a(kind)} file") from error
-    parsed.title = parsed.title or _name(path)
+    # Spreadsheets mostly bear the name of their file.
+    if parsed.title in {"", PurePosixPath(path).name, PurePosixPath(path).stem}:
+        parsed.title = _name(path)
     return parsed
 
 
@@ -60,8 +62,10 @@ def _a(kind: str) -> str:
 
 
 def _name(path: str) -> str:
+    """A file's name as a title: `price-list-2026.xlsx` is `Price list 2026`."""
     stem = PurePosixPath(path).stem
-    return one_line(re.sub(r"[_\-]+", " ", stem)) or path
+    name = one_line(re.sub(r"[_\-]+", " ", stem)) or path
+    return name[:1].upper() + name[1:] if name.islower() else name
 
 
 def _kind(path: str, data: bytes) -> str:

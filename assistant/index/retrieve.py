@@ -253,6 +253,10 @@ class Knowledge:
             self._words = held, asyncio.create_task(_words_of(held))
         return self._words[1]
 
+    async def words(self) -> Words | None:
+        """The words of the active release; None where they cannot be read. Raises `ReleaseError` without an index."""
+        return await self.read_words(self._opened or await self.release())
+
     async def spelled(self, asker: Asker, question: str, language: str, right: Container[str] = ()) -> Spelled:
         """The question with its misspelt words read as words of documents that the asker may read; none of `right`.
 

@@ -73,6 +73,12 @@ class Words:
 
         return any(not self._is_word(w.group().lower(), ours) for w in _typed(text, language))
 
+    def missing(self, text: str) -> list[str]:
+        """The words of a text that carry meaning and stand in no document in any form, in small letters."""
+        asked = dict.fromkeys(w.group().lower() for w in standing_alone(text))
+        meaning = (w for w in asked if len(w) > 1 and w not in STOP and w not in LITTLE_WORDS)
+        return [w for w in meaning if not any(form in self._known for form in (w, f"{w}s", *_bases(w)))]
+
     def spelled(self, text: str, language: str, rules: Iterable[int], right: Container[str] = ()) -> Spelled:
         """The question with its strange words read as the nearest ones of the passages that these rules admit.
 

@@ -115,7 +115,7 @@ def test_a_question_is_tried_as_somebody_without_rights(admin: Person) -> None:
     expect(page.locator("#found .note")).to_contain_text("It is written in the audit log.")
     hidden = page.locator(".hidings li", has_text="finance/budget-2027.xlsx")
     expect(hidden).to_contain_text("Only finance, leadership may read it. Rule share:finance/**")
-    row = page.locator(".stages tr.hiding", has_text="budget-2027").first
+    row = page.locator(".stages tr.hiding", has_text="Budget 2027").first
     assert re.match(r"\d+ \d", row.locator("td").first.inner_text().replace("\n", " "))
     assert row.locator("td").nth(3).inner_text() == row.locator("td").nth(4).inner_text() == "–"
     assert page.locator(".stages tr.shown").count() > 2

@@ -316,6 +316,9 @@ def test_text_of_any_encoding_is_read(data: bytes) -> None:
 
 def test_a_name_without_a_title_becomes_one() -> None:
     assert parse("hr/Travel_costs-2024.csv", b"a,b\n1,2").title == "Travel costs 2024"
+    assert parse("hr/price-list.csv", b"a,b\n1,2").title == "Price list"
+    assert parse("hr/price-list.md", b"# price-list\n\nLamps.").title == "Price list"
+    assert parse("hr/faq.md", b"# FAQ\n\nLamps.").title == "FAQ"
 
 
 @pytest.mark.parametrize("path", [f"a.{kind}" for kind in ("md", "html", "pdf", "docx", "xlsx", "csv", "eml", "txt")])

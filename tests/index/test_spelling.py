@@ -164,3 +164,8 @@ async def test_a_question_does_not_wait_long_for_words_and_one_after_it_has_them
 async def test_an_index_without_a_word_changes_nothing(index: Index) -> None:
     await index.sync({"a.txt": "12 34 56."})
     assert (await index.knowledge.spelled(asker(), "passwrod", "en")).text == "passwrod"
+
+
+def test_words_that_no_document_has_in_any_form_are_told_of_once() -> None:
+    assert WORDS.missing("How much PTO, pto and furlough has an employee?") == ["pto", "furlough"]
+    assert WORDS.missing("employees, passwords, an expense and the letter; “furlough” at pto@lindt.example") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from assistant.domain import (
     now,
 )
 from assistant.errors import NotFoundError, ReleaseError
+from assistant.index.spelling import Words
 from assistant.memory import people, threads
 from assistant.settings import Settings
 from assistant.web.rights import readable
@@ -85,6 +87,9 @@ class FakeKnowledge:
             owner=row.owner,
             modified=datetime(2026, 5, 12, tzinfo=UTC),
         )
+
+    async def words(self) -> Words:
+        return Words((w, 1, 1) for text in self.texts.values() for w in re.findall(r"[^\W\d_]+", text))
 
     async def release(self) -> Any:
         raise ReleaseError("There is no index yet.")

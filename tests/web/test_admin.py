@@ -287,6 +287,13 @@ async def test_a_declined_question_is_listed(chat: Chat, root: httpx.AsyncClient
     text = (await root.get("/admin/ratings")).text
     assert text.lower().count("of a quokka") == 1
     assert "asked 2 times" in text
+    # A word that no document has is offered to the glossary until somebody has said what it means.
+    offered = (await root.get("/admin/glossary")).text
+    assert 'href="/admin/glossary?said=quokka">quokka · 2</a>' in offered
+    assert "said=what" not in offered
+    assert 'value="quokka"' in (await root.get("/admin/glossary", params={"said": "quokka"})).text
+    await root.post("/admin/glossary", data={"said": "quokka", "meant": "employee"})
+    assert "said=quokka" not in (await root.get("/admin/glossary")).text
 
 
 async def test_the_cost_page_sums_the_ledger(chat: Chat, root: httpx.AsyncClient) -> None:
