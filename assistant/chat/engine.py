@@ -503,7 +503,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         given = writing.messages(self._s, search, found, context, way, record)
         record.said = record.said or bool(way.why)
         # A model says so itself.
-        known = glossary.words_said(turn.terms)
+        known = glossary.words_said(turn.terms) | frozenset(self._s.settings.company.casefold().split())
         unnamed = remarks.unnamed(search.text, found, self._language, known) if way.quoting else []
         record.said = record.said or bool(unnamed)
         before = [*record.remarks, *([way.why] if way.why else []), *unnamed]

@@ -12,10 +12,12 @@ from assistant.chat.clarify import Meant
 from assistant.chat.conflicts import Conflict
 from assistant.chat.decide import label
 from assistant.domain import Nearest
-from assistant.index.language import may_be_english
+from assistant.index.facts import MONTHS
+from assistant.index.language import is_english
 from assistant.index.retrieve import Found
 from assistant.texts import day, say
 
+_WHEN = frozenset(MONTHS) | frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Words with a capital behind another word of their sentence, those side by side together.
 _NAME = re.compile(r"(?<=[\w,;][ ])[A-ZÄÖÜ][^\W\d_]{2,}(?: [A-ZÄÖÜ][^\W\d_]{2,})*")
@@ -60,13 +62,14 @@ def spelled(changed: Sequence[tuple[str, str]], language: str) -> str:
 def unnamed(question: str, found: Found, language: str, known: Container[str] = ()) -> list[str]:
     """That no passage names what the question names: the guests' password of another office is none of Berlin's.
 
-    What is in `known`, in small letters, the documents call otherwise.
+    No names are days, months, and what is in `known`, in small letters: what the documents call otherwise, and whose
+    they are.
 
     Told by the capital of a word within a sentence, which says nothing in German, in a headline or in a whole mail.
     """
     words = _WORD.findall(question)
     capitals = sum(word[0].isupper() for word in words)
-    if not may_be_english(question) or "\n" in question.strip() or capitals * 2 > len(words):
+    if not is_english(question) or "\n" in question.strip() or capitals * 2 > len(words):
         return []
     said = " ".join(
         part for p in found.passages for part in (p.text, p.title, p.document, *p.place.headings)
@@ -74,7 +77,7 @@ def unnamed(question: str, found: Found, language: str, known: Container[str] = 
     names = [
         name
         for name in _NAME.findall(question)
-        if not any(part.casefold() in said or part.casefold() in known for part in name.split())
+        if not any(p in said or p in known or p in _WHEN for p in name.casefold().split())
     ]
     if not names:
         return []

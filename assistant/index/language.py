@@ -81,6 +81,12 @@ def may_be_english(text: str) -> bool:
     return scores["en"] >= max(scores.values())
 
 
+def is_english(text: str) -> bool:
+    """Whether English has more of the little words of a short text than any other language; false where none tells."""
+    scores = _scores(_words(text))
+    return scores.pop("en") > max(scores.values())
+
+
 def _words(text: str) -> Counter[str]:
     return Counter(w.casefold() for w in _LETTERS.findall(text))
 

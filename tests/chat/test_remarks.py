@@ -64,6 +64,8 @@ def found(text: str) -> Found:
         ("what is the wifi password in the Leeds office", ""),
         ("what do guests of the Concur Hotel type?", ""),
         ("what is the wifi password in the berlin office", ""),
+        ("is the canteen open on a Friday in August", ""),
+        ("was kostet eine Schulung beim Kunden pro Tag in Euro", ""),
         ("Berlin office: what is the wifi password? Berlin is new.", ""),
         ("The Wifi Password Of The Berlin Office", ""),
         ("what is the password of the wifi?\n\nThanks\nall the best Pete", ""),
