@@ -199,6 +199,13 @@ def test_a_page_of_two_columns_and_words_placed_one_by_one_are_no_tables() -> No
     assert not [b for b in parse("a.pdf", placed(*words)).blocks if b.kind == "row"]
 
 
+def test_the_items_of_a_pdfs_list_stay_apart_whatever_sign_its_font_drew() -> None:
+    items = ["New passwords have at least fourteen characters (4.2)", "Codes by text message are phased out (4.4)"]
+    for sign in ("\x7f", "\u25aa", "\u2022"):
+        parsed = parse("a.pdf", pdf(["What changed in this version of the policy", *(f"{sign} {i}" for i in items)]))
+        assert "\n".join(f"\u2022 {i}" for i in items) in parsed.text
+
+
 def test_pdf_gives_pages_and_numbered_headings() -> None:
     parsed = parse("guide.pdf", pdf(["1 Introduction", "The first page."], ["The second page."], title="The guide"))
     assert parsed.title == "The guide"

@@ -18,6 +18,8 @@ CELL_CHARS = 300
 # A line that goes on in its cell stands no further below than this, in font sizes.
 LEADING = 1.6
 _NUMBERS = re.compile(r"\d+")
+# Signs of fonts of signs, which a PDF names by their place in the font, and drawn ones.
+_BULLET = re.compile(r"[\x7f\uf0a7\uf0a8\uf0b7\uf0d8\uf0fc▪▫■□●○◦◆◇►▸‣➢➤✓✔]\s+(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def lines(sheet: Any) -> list[Line]:
 
     def flush() -> None:
         where = next((h[1:] for h in held if h[0].strip()), (-1.0, -1.0, 10.0))
-        out.append(Line("".join(h[0] for h in held).strip(), *where))
+        out.append(Line(_listed("".join(h[0] for h in held).strip()), *where))
         held.clear()
 
     sheet.extract_text(visitor_text=keep)
@@ -83,6 +85,12 @@ def running(pages: Iterable[Sequence[Line]]) -> set[tuple[str, int]]:
             outermost = {max(heights), min(heights)}
             on.update({place(line) for line in said if line.y in outermost})
     return {key for key, pages_with in on.items() if pages_with > 1 and pages_with * 2 > count}
+
+
+def _listed(text: str) -> str:
+    """A line of a list with a bullet that every font has, whichever sign its own font drew."""
+    found = _BULLET.match(text)
+    return f"• {text[found.end() :]}" if found else text
 
 
 def pieces(found: Sequence[Line]) -> Iterator[str | list[list[str]]]:
