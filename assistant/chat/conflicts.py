@@ -42,12 +42,12 @@ def found(
     dates: Mapping[int, datetime],
     expired: Mapping[int, datetime],
     fit: Mapping[str, float],
-    dismissed: Collection[AbstractSet[tuple[str, int]]] = (),
+    dismissed: Collection[AbstractSet[str]] = (),
 ) -> list[Conflict]:
     """Where a passage that the answer cites contradicts another one that fits the question, at most two.
 
-    Only what the answer says matters: one of the two figures stands in it. `dismissed` are pairs of places (passage and
-    offset) of which somebody said that they do not contradict each other.
+    Only what the answer says matters: one of the two figures stands in it. `dismissed` are pairs of sentences of which
+    somebody said that they do not contradict each other.
     """
     in_answer = set(_TOKEN.findall(answer.lower()))
     least = NEARLY * max(fit.values(), default=0.0)
@@ -56,7 +56,7 @@ def found(
 
     def matters(conflict: contradictions.Contradiction) -> bool:
         both, where = {conflict.one.id, conflict.other.id}, conflict.where
-        if {(conflict.one.id, where.one[0]), (conflict.other.id, where.other[0])} in dismissed:
+        if {conflict.one.text[slice(*where.one)], conflict.other.text[slice(*where.other)]} in dismissed:
             return False
         said = (figure for says in where.says for figure in _TOKEN.findall(says.lower())[:1])
         return both <= compared and bool(both & mine) and any(figure in in_answer for figure in said)

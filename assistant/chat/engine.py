@@ -534,7 +534,8 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
                 cited = set(cited_in(text))
                 read = text, found.passages, cited, found.dates, found.expired, found.fit
                 if told := conflicts.found(*read):
-                    shut = await disputed.dismissed(self._s.db, [p.id for p in found.passages])
+                    table = (await self._s.knowledge.release()).table
+                    shut = await disputed.dismissed(self._s.db, table, {p.document_id for p in found.passages})
                     told = conflicts.found(*read, shut) if shut else told
                 notes.append(f"{len(told)} found")
             against = remarks.contradicted(told, self._language)

@@ -193,13 +193,23 @@ async def _texts(table: Table | None, passages: Iterable[str]) -> dict[str, str]
     return {r["id"]: r["text"] for r in await table.passages(ids)} if table is not None and ids else {}
 
 
-async def dismissed(db: Database, passages: Collection[str]) -> set[frozenset[tuple[str, int]]]:
-    """The pairs among these passages of which somebody said that they are none: each place by passage and offset."""
-    one, other = col(ContradictionRow.one_passage), col(ContradictionRow.other_passage)
+async def dismissed(db: Database, table: Table, documents: Collection[int]) -> set[frozenset[str]]:
+    """The pairs of sentences of these documents of which somebody said that they do not contradict each other.
+
+    By their words: under a question a passage may have grown by those next to it.
+    """
+    one, other = col(ContradictionRow.one_id), col(ContradictionRow.other_id)
     shut = col(ContradictionRow.dismissed_at).is_not(None)
     async with db.read() as session:
-        rows = await session.exec(select(ContradictionRow).where(shut, one.in_(passages), other.in_(passages)))
-        return {frozenset({(r.one_passage, r.one_start), (r.other_passage, r.other_start)}) for r in rows}
+        rows = (
+            await session.exec(select(ContradictionRow).where(shut, one.in_(documents), other.in_(documents)))
+        ).all()
+    texts = await _texts(table, (i for r in rows for i in (r.one_passage, r.other_passage)))
+    return {
+        frozenset({texts[r.one_passage][r.one_start : r.one_end], texts[r.other_passage][r.other_start : r.other_end]})
+        for r in rows
+        if {r.one_passage, r.other_passage} <= texts.keys()
+    }
 
 
 async def dismiss(session: AsyncSession, pair: int) -> ContradictionRow:
