@@ -254,17 +254,20 @@ class Knowledge:
         return self._words[1]
 
     async def words(self) -> Words | None:
-        """The words of the active release; None where they cannot be read. Raises `ReleaseError` without an index."""
-        return await self.read_words(self._opened or await self.release())
+        """The words of the active release; None while they are being read, which nobody waits for long, or cannot be.
+
+        Raises `ReleaseError` without an index.
+        """
+        reading = self.read_words(self._opened or await self.release())
+        await asyncio.wait([reading], timeout=WORDS_S)
+        return reading.result() if reading.done() else None
 
     async def spelled(self, asker: Asker, question: str, language: str, right: Container[str] = ()) -> Spelled:
         """The question with its misspelt words read as words of documents that the asker may read; none of `right`.
 
-        A question does not wait long for the words of a release to be read. Raises `ReleaseError` without an index.
+        As it is typed where the words of the release are not read yet. Raises `ReleaseError` without an index.
         """
-        reading = self.read_words(self._opened or await self.release())
-        await asyncio.wait([reading], timeout=WORDS_S)
-        words = reading.result() if reading.done() else None
+        words = await self.words()
         if words is None or not words.strange(question, language, right):
             return Spelled(question)
         return words.spelled(question, language, (await self.today(asker)).rules, right)

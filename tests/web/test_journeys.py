@@ -15,6 +15,7 @@ def test_what_is_shown_comes_first_then_what_came_furthest() -> None:
         person="p",
         groups=(),
         question="q",
+        searched="q",
         release=1,
         stages={
             "text": (hit("secret", 9), hit("late", 3)),
