@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from assistant.chat.turns import Turns
     from assistant.database.engine import Database
     from assistant.database.tables import ReleaseRow
-    from assistant.index import glossary
     from assistant.index.explain import Explanation
     from assistant.index.rerank import Reader
     from assistant.index.retrieve import Knowledge
@@ -247,13 +246,6 @@ def settled() -> None:
     """What is imported by now stays: the collector need not walk half a million objects over and over."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-
-
-async def terms(built: Parts) -> glossary.Terms:
-    """The company's own words, none where they are switched off."""
-    from assistant.index import glossary
-
-    return await built.db.reading(glossary.listed) if built.settings.chat.steps.glossary else ()
 
 
 def outcome(built: Parts, told: Explanation) -> Decision:

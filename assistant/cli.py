@@ -207,12 +207,13 @@ def search(
 
 def _explain(settings: Settings, query: str, as_: str, k: int, as_json: bool) -> None:
     async def job() -> dict[str, Any]:
+        from assistant.index import glossary
         from assistant.index.explain import explain
 
         async with bootstrap.parts(settings, answering=False) as parts:
             # Whoever may start this command may read the index anyway.
             operator = Asker(person_id="", email="command line", groups=frozenset({ADMINS}))
-            who, terms = await parts.asker(as_), await bootstrap.terms(parts)
+            who, terms = await parts.asker(as_), await glossary.in_use(parts.db, settings)
             told = await explain(parts.db, parts.knowledge, operator, who, query, k, terms=terms)
             decision = bootstrap.outcome(parts, told)
             return told.model_dump(mode="json") | {"level": decision.level, "why": decision.reason}

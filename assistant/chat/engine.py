@@ -263,7 +263,7 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
         """The question as it is searched, which the answer then says: misspelt words as they were meant, and behind the
         company's own words what the documents call it."""
         record, steps, text = turn.record, self._s.settings.chat.steps, question
-        turn.terms = await self._terms()
+        turn.terms = await glossary.in_use(self._s.db, self._s.settings)
         if steps.spelling:
             with record.step("spelling") as notes:
                 spelled = await self._spelled(text, turn.terms)
@@ -282,9 +282,6 @@ class KnowledgeChatEngine(BaseChatEngine):  # type: ignore[misc]
             turn.reading = self._s.knowledge.read_ahead(text)
             record.said = True
         return text
-
-    async def _terms(self) -> glossary.Terms:
-        return await self._s.db.reading(glossary.listed) if self._s.settings.chat.steps.glossary else ()
 
     async def _spelled(self, question: str, terms: glossary.Terms) -> Spelled:
         if not self._s.settings.chat.steps.spelling:

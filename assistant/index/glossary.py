@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from assistant.database.engine import Database
 from assistant.database.tables import GlossaryRow
 from assistant.errors import InputError, NotFoundError
 from assistant.index.sentences import STOP, stems
 from assistant.index.spelling import standing_alone
+from assistant.settings import Settings
 
 # Of one question.
 MOST = 5
@@ -79,6 +81,11 @@ def words_said(terms: Terms) -> frozenset[str]:
 
 def _meant(term: GlossaryRow, typed: str) -> bool:
     return term.key not in STOP or typed == term.said
+
+
+async def in_use(db: Database, settings: Settings) -> Terms:
+    """What questions are read by: all terms, none where the glossary is switched off."""
+    return await db.reading(listed) if settings.chat.steps.glossary else ()
 
 
 async def listed(session: AsyncSession) -> Terms:

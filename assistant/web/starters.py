@@ -15,11 +15,11 @@ from sqlmodel import col
 from assistant.database.engine import Database
 from assistant.database.tables import AccessRule, DocumentRow
 from assistant.domain import Asker, Case
+from assistant.index.asks import LONGEST
 from assistant.settings import Settings
 from assistant.texts import say
 
 HOW_MANY = 4
-LONGEST = 70
 _LOOKED_AT = 400
 
 

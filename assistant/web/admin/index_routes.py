@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from assistant.commands import releases
 from assistant.domain import Asker, Level
 from assistant.errors import AssistantError, InputError
-from assistant.index import catalogue, disputed
+from assistant.index import catalogue, disputed, glossary
 from assistant.memory import people
 from assistant.ops import audit
 from assistant.ops import runs as indexing
@@ -378,7 +378,8 @@ async def try_it(
         if not question:
             raise InputError("There is no question.", "Write what the person would ask.")
         who = await people.asker(parts.db, person.strip())
-        told = await explain(parts.db, parts.knowledge, asker, who, question, terms=await bootstrap.terms(parts))
+        terms = await glossary.in_use(parts.db, parts.settings)
+        told = await explain(parts.db, parts.knowledge, asker, who, question, terms=terms)
         level = bootstrap.outcome(parts, told).level
     except AssistantError as error:
         problem = str(error)
