@@ -142,7 +142,7 @@ def reformatted(text: str, rng: random.Random) -> str:
         return rng.choice([whole, f"{int(whole):,}", f"{int(whole):,}".replace(",", ".")])
 
     changed = re.sub(
-        r"(?<![\w.,\-])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\w.,\-+])(?!20[0-4]\d)\d{4,6}(?![\w,.])", other, text
+        r"(?<![\w.,:/\-])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\w.,:/\-+])(?!20[0-4]\d)\d{4,6}(?![\w,.])", other, text
     )
     return re.sub(r"(\d) ?€", rng.choice([r"\1 EUR", r"\1 euros", r"\1 €"]), changed)
 

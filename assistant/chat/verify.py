@@ -1,7 +1,7 @@
 """Checks each sentence of an answer against the passages that it cites, by rules and, where set, by a judge.
 
-Quotations, numbers, dates, names and codes must occur in a cited passage, and where the passage says several of a kind,
-near the same words. What the rules leave open, words that are only half there, a small model may decide.
+Quotations, numbers, dates, names, codes and addresses must occur in a cited passage, and where the passage says several
+of a kind, near the same words. What the rules leave open, words that are only half there, a small model may decide.
 """
 
 from __future__ import annotations
@@ -91,6 +91,10 @@ class Source:
     @cached_property
     def squeezed(self) -> str:
         return re.sub(r"[\s\-_]+", "", self.whole).lower()
+
+    @cached_property
+    def folded(self) -> str:
+        return self.whole.casefold()
 
     @cached_property
     def stems_in_a_row(self) -> str:
@@ -307,6 +311,8 @@ def _nearly(words: Sequence[str], held: Sequence[str]) -> bool:
 
 def _against(fact: Fact, said: str, source: Source) -> str:
     """Why a fact of the sentence is not the source's: the key of a text, empty when it is."""
+    if fact.kind == "address":
+        return "" if any(str(a) in source.folded for a in fact.values) else "chat.not_in_source"
     if fact.kind == "code":
         return "" if set(fact.values) & {c for c in fact.values if str(c) in source.squeezed} else "chat.not_in_source"
     if fact.kind == "name":

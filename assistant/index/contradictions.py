@@ -50,7 +50,6 @@ _ABOUT_ITSELF = re.compile(
 # The number of an item in a list.
 _ENUMERATED = re.compile(r"^\s*\d{1,3}(?:\.\d{1,3})*[.)]?\s+(?=[A-ZÄÖÜ])")
 _VERSION = re.compile(r"\b(?:(?:19|20)\d\d|(?:v|ver|version|rev|revision|fassung)\.?\s*\d+(?:\.\d+)*)\b", re.IGNORECASE)
-_ADDRESS = re.compile(r"\w+://\S+|www\.\S+")
 _NEGATED = frozenset(
     """no not never without except nor cannot can't don't isn't won't
     kein keine keinen keiner nicht nie ohne außer""".split()
@@ -272,7 +271,7 @@ def _statement(text: str, start: int, end: int, about: frozenset[str]) -> Statem
         return None
     if not facts.counts(text[start:end]) or _NO_PROSE.search(text[start:end]):
         return None
-    sentence = _ADDRESS.sub(" ", _ENUMERATED.sub("", facts.plain(text[start:end])))
+    sentence = _ENUMERATED.sub("", facts.plain(text[start:end]))
     found = [_counted(sentence, f) for f in facts.facts(sentence)]
     figures = tuple(f for f in found if f.kind in _KINDS)
     if not figures:

@@ -1,4 +1,4 @@
-"""What a sentence states that can be looked up: quotations, dates, times, numbers with their units, names, codes.
+"""What a sentence states that can be looked up: quotations, dates, times, numbers with units, names, codes, addresses.
 
 Each is brought to a form in which two ways of writing it are equal: 1,200 and 1.200 €, ten and 10, 3 May 2026 and
 2026-05-03. What can be read in two ways keeps both readings.
@@ -13,7 +13,7 @@ from typing import Literal
 
 from assistant.index.sentences import stems
 
-Kind = Literal["quote", "date", "time", "number", "name", "code"]
+Kind = Literal["quote", "date", "time", "number", "name", "code", "address"]
 Value = float | str | tuple[int | None, ...]
 
 MONTHS = {
@@ -48,6 +48,11 @@ _TIMES = [
     re.compile(r"\b(?P<h>1?\d|2[0-4])(?:\.(?P<min>[0-5]\d))?\s*(?P<half>[ap]\.?m\b\.?|Uhr\b|o['’]clock\b)"),
 ]
 _GERMAN = re.compile(r"\b(?:der|die|das|den|dem|und|ist|sind|für|mit|von|bei|auf|nicht|sich|muss|wird|ein|eine)\b")
+# With a scheme or without, for an answer is shown without the scheme of an address that nobody allowed.
+_ADDRESS = re.compile(
+    r"(?:\b\w{2,20}://|\bwww\.)[^\s<>()\[\]\"“”]+|(?<![\w@./\-])(?:[\w\-]{1,63}\.){1,8}[A-Za-z]{2,24}/[^\s<>()\[\]\"“”]+"
+)
+_SCHEME = re.compile(r"(?:\w+://)?(?:www\.)?")
 _CODE = re.compile(
     r"(?<![\w.+\-])[\w.+\-]{1,80}@[\w\-]{1,63}(?:\.[\w\-]{1,63})+|\b\d+(?:\.\d+){2,}\b"
     r"|(?<![\w.])[A-Za-zÄÖÜ][A-Za-zÄÖÜ\-_.]{0,30}\d[\w\-]*(?:\.\d+)*"
@@ -152,9 +157,9 @@ def quotes(text: str) -> list[Fact]:
 
 
 def facts(text: str) -> list[Fact]:
-    """Dates, times, codes and numbers of a text, in this order of precedence."""
-    out: list[Fact] = []
-    rest = text
+    """Addresses of pages, dates, times, codes and numbers of a text, in this order of precedence."""
+    out = list(_addresses(text))
+    rest = _blanked(text, out)
     for pattern in _DATES:
         for m in pattern.finditer(rest):
             if (values := _date(m)) is not None:
@@ -170,6 +175,17 @@ def facts(text: str) -> list[Fact]:
     out += codes
     rest = _blanked(rest, codes)
     return out + list(_numbers(rest))
+
+
+def _addresses(text: str) -> Iterator[Fact]:
+    for m in _ADDRESS.finditer(text):
+        address = m.group().rstrip(".,;:!?'’*_|")
+        yield Fact("address", address, m.start(), m.start() + len(address), frozenset({_bare(address)}))
+
+
+def _bare(address: str) -> str:
+    """An address without what is the same for all pages."""
+    return _SCHEME.sub("", address, count=1).casefold()
 
 
 def counts(text: str) -> bool:

@@ -25,6 +25,33 @@ PASSAGES = {
 }
 
 
+LINKED = {
+    1: passage("Ask for a badge with the [form](https://forms.example.com/d/1KW2Vv11_x?tab=2), at least 3 days before.")
+}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://forms.example.com/d/1KW2Vv11_x?tab=2",
+        "forms.example.com/d/1KW2Vv11_x?tab=2",
+        "https://www.forms.example.com/d/1KW2Vv11_x",
+    ],
+)
+def test_an_address_that_the_source_has_is_supported_however_much_of_it_is_shown(address: str) -> None:
+    (result,) = check(f"Ask for a badge with the form ({address}) [1].", LINKED)
+    assert result.verdict is Verdict.SUPPORTED, result.reason
+
+
+@pytest.mark.parametrize(
+    "address", ["https://forms.example.com/d/1KW3Vv11_x", "forms.example.com/d/1KW2Vv12_x?tab=2", "www.example.org"]
+)
+def test_an_address_that_no_source_has_is_marked(address: str) -> None:
+    (result,) = check(f"Ask for a badge with the form at {address} [1].", LINKED)
+    assert result.verdict is Verdict.UNSUPPORTED
+    assert address in result.reason
+
+
 @pytest.mark.parametrize(
     "sentence",
     [
