@@ -2,7 +2,8 @@
 
 A model may have been told by a document to write a link or an image that carries data away, so nothing it writes is
 shown before its brackets, angle brackets and addresses are resolved (EchoLeak, CVE-2025-32711: reference-style
-images passed a filter on inline ones). What cannot be resolved is shown as plain text.
+images passed a filter on inline ones). What cannot be resolved is shown as plain text. Code is shown as it is: a span
+within a line, and a block between fences, which are written out in one form only, so that a page ends them where we do.
 """
 
 from __future__ import annotations
@@ -12,17 +13,26 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+# Code of a text that was made safe: what looks like a citation in it is none.
+CODE = re.compile(
+    r"^(?:> )?(`{3,})[^\n`]*\n.*?(?:\n(?:> )?\1$|\Z)|(?<![`\\])(`{1,2})(?!`)[^\n]*?(?<!`)\2(?!`)", re.M | re.S
+)
 _NUMBERS = re.compile(r"\s*\d{1,3}(?:\s*[,;]\s*\d{1,3})*\s*\Z")
+# A bar may end the cell of a table, and with it the code that an address is set as. “Profile:” is a word.
 _ADDRESS = re.compile(
-    r"(?:[a-z][a-z0-9+.\-]{1,20}:)?//\S*|(?:https?|ftp|mailto|data|javascript|file):\S*|www\.\S*", re.I
+    r"(?:[a-z][a-z0-9+.\-]{1,20}:)?//[^\s|]*|https?:[^\s|]*|(?<![a-z])(?:ftp|mailto|data|javascript|file):[^\s|]*|"
+    r"www\.[^\s|]*",
+    re.I,
 )
 _STARTS = ("http:", "https:", "ftp:", "mailto:", "data:", "javascript:", "file:", "www.")
 _BEGINNINGS = (*(s.rstrip(":.") for s in _STARTS), ":", "/")
 _INVISIBLE = re.compile(
     r"[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
-# A word that is one span of code and nothing else.
-_PAIRED = re.compile(r"`[^`\s]+`[.,;:!?)]*")
+# A span of code within a line; a bar could end a table's cell in the middle of it.
+_SPAN = re.compile(r"(`{1,2})(?!`)[^\n|]{1,300}?(?<!`)\1(?!`)")
+_OPENING = re.compile(r"(>[ ]?)?([ \t]{0,12})(`{3,8})[ \t]*([\w+#.\-]{0,20})[ \t]*\n")
+_MAY_OPEN = re.compile(r"(?:>[ ]?)?[ \t]{0,12}(?:`{0,8}|`{3,8}[ \t]*[\w+#.\-]{0,20}[ \t]*)")
 _TRAILING = ".,;:!?)\"'”’"
 # Longest text between brackets, and longest address, that is waited for.
 _HOLD = 400
@@ -39,7 +49,11 @@ class CitationFilter:
         self._available = available
         self._hosts = frozenset(hosts)
         self._held = ""
-        self._ticks = False
+        # What a line of the block of code begins with that is open, its fence, and how far that was indented.
+        self._fence: tuple[str, str, int] | None = None
+        self._at_start = True
+        # Whether a line has said something: what stands behind that defines no link.
+        self._said = False
         self._end = ""
         self.cited: list[int] = []
 
@@ -57,17 +71,33 @@ class CitationFilter:
             if step is None:
                 break
             used, text = step
+            self._at_start = self._held[:used].endswith("\n") or (self._at_start and not used)
             self._held = self._held[used:]
             if text and _would_join(self._end, text[0]):
                 text = f" {text}"
             self._end = (self._end + text)[-12:]
+            self._said = not self._at_start and (self._said or any(map(str.isalpha, text)))
             out.append(text)
+        if final and self._fence:
+            out.append("".join(self._fence[:2]))
+            self._fence = None
         return "".join(out)
 
     def _step(self, final: bool) -> tuple[int, str] | None:
         """How many held characters to take and what to show for them; None while they cannot be told yet."""
         held = self._held
+        if self._fence:
+            return self._line_of_code(self._fence, final)
+        if self._at_start:
+            if opening := _OPENING.match(held):
+                quote, indent, ticks, language = opening.groups()
+                self._fence = ("> " if quote else "", ticks, len(indent))
+                return opening.end(), f"{self._fence[0]}{ticks}{language}\n"
+            if not final and _MAY_OPEN.fullmatch(held):
+                return None
         first = held[0]
+        if first == "`":
+            return self._code(final)
         if first == "\\":
             if len(held) == 1:
                 return (1, "") if final else None
@@ -85,6 +115,32 @@ class CitationFilter:
             return 1, "\\<" if held[1:2].isalpha() or held[1:2] in {"/", "!", "?"} else "<"
         return self._word(final)
 
+    def _line_of_code(self, fence: tuple[str, str, int], final: bool) -> tuple[int, str] | None:
+        """A line within a block of code, as it is; in a quotation, one without its mark ends both."""
+        quote, ticks, indent = fence
+        if quote and not self._held.startswith(">"):
+            self._fence = None
+            return 0, f"{quote}{ticks}\n\n"
+        line, newline, _ = self._held.partition("\n")
+        if not newline and not final:
+            return None
+        body = re.sub(r"^> ?", "", line) if quote else line
+        used = len(line) + len(newline)
+        if re.fullmatch(rf"[ \t]*`{{{len(ticks)},}}[ \t]*", body):
+            self._fence = None
+            return used, f"{quote}{ticks}{newline}"
+        return used, quote + re.sub(rf"^[ \t]{{0,{indent}}}", "", body) + "\n"
+
+    def _code(self, final: bool) -> tuple[int, str] | None:
+        """A span of code as it is; a mark that opens none as text."""
+        if span := _SPAN.match(self._held):
+            if span.end() == len(self._held) and not final:
+                return None
+            return span.end(), span[0]
+        if not final and len(self._held) < _HOLD and "\n" not in self._held:
+            return None
+        return 1, "\\`"
+
     def _word(self, final: bool) -> tuple[int, str] | None:
         """A run up to the next blank or mark; one that may become an address is held until it ends."""
         held = self._held
@@ -95,7 +151,7 @@ class CitationFilter:
         whole = end < len(held) or final
         suspicious = any(mark in word for mark in (":", "//", "&", "\\")) or "www." in word.lower()
         low = word.lower()
-        starting = word.endswith("/") or any(low.endswith(s[:k]) for s in _STARTS for k in range(1, len(s)))
+        starting = word.endswith(("/", "~")) or any(low.endswith(s[:k]) for s in _STARTS for k in range(1, len(s)))
         if (
             not whole
             and len(word) < _HOLD
@@ -107,28 +163,30 @@ class CitationFilter:
     def _plain(self, word: str) -> str:
         """A word with its addresses made unclickable, unless their host is ours to link to.
 
-        An address is set as code, which nothing turns into a link. Where the text has backticks of its own, they may
-        pair up with ours: there the address loses what makes it one.
+        An address is set as code, which nothing turns into a link; behind a backslash it loses what makes it one.
         """
         # An escape or a character reference would hide an address from us, not from a page.
         word = re.sub(r"\\(?=[.:/]|$)", "", word)
         word = re.sub(r"&(?=#?\w{1,31};)", r"\\&", word)
-        paired = _PAIRED.fullmatch(word)
-        if paired and not self._ticks:
-            return word
+        # Tildes open a block of code, too.
+        word = re.sub(r"~(?=~~)|(?<=~~)~|(?<=~)~(?=~)", r"\\~", word)
+
+        before = self._end[-1:]
 
         def close_off(found: re.Match[str]) -> str:
             address = found.group()
-            core = address.rstrip(_TRAILING + "*_`")
-            rest = address[len(core) :].replace("`", "")
+            core = address.rstrip(_TRAILING + "*_")
+            rest = address[len(core) :]
             if self._allowed(core):
                 return core + rest
-            escaped = found.start() > 0 and word[found.start() - 1] == "\\"
-            return _unmade(address) if self._ticks or escaped else f"`{core}`{rest}"
+            escaped = found.start() > len(before) and found.string[found.start() - 1] == "\\"
+            return _unmade(address) if escaped else f"`{core}`{rest}"
 
-        before = _ADDRESS.split(word, maxsplit=1)[0]
-        self._ticks = self._ticks or "`" in before or (paired is None and "`" in word)
-        return _ADDRESS.sub(close_off, word)
+        text, at, out = before + word, len(before), []
+        for found in _ADDRESS.finditer(text, at):
+            out += [text[at : found.start()], close_off(found)]
+            at = found.end()
+        return "".join([*out, text[at:]])
 
     def _allowed(self, address: str) -> bool:
         if re.fullmatch(r"/documents/\d+(?:#[\w\-=&]*)?", address):
@@ -148,7 +206,7 @@ class CitationFilter:
             return 1, "\\["
         inner = held[1:end]
         after = held[end + 1 : end + 2]
-        if _NUMBERS.match(inner) and after not in {"(", ":"}:
+        if _NUMBERS.match(inner) and (after not in {"(", ":"} or (after == ":" and self._said)):
             # A number may still become the text of a link: the next character tells.
             if not after and not final:
                 return None
@@ -184,10 +242,8 @@ class CitationFilter:
 
     def _label(self, inner: str) -> str:
         nested = CitationFilter(self._available, self._hosts)
-        nested._ticks = self._ticks
-        label = nested.feed(inner) + nested.close()
-        self._ticks = nested._ticks
-        return label
+        nested._at_start = False
+        return nested.feed(inner) + nested.close()
 
     def _cite(self, inner: str) -> str:
         numbers = [int(n) for n in re.findall(r"\d+", inner)]
@@ -213,21 +269,20 @@ def _joins(char: str) -> bool:
 def _ends_word(char: str, following: str) -> bool:
     if char == "\\":
         return bool(following) and not _joins(following)
-    return char.isspace() or char in "[]<!"
+    return char.isspace() or char in "[]<!`"
 
 
 def _unmade(address: str) -> str:
     """What is left of an address without the marks by which a page makes a link of it."""
-    bare = re.sub(
+    # Blanks stay where marks were: without them two pieces could make an address again.
+    return re.sub(
         r"(?:[a-z][a-z0-9+.\-]*:)?/{2,}|\bwww\.|\b(?:https?|ftp|mailto|data|javascript|file):", " ", address, flags=re.I
     )
-    # Blanks stay where marks were: without them two pieces could make an address again.
-    return bare.replace("`", " ")
 
 
 def cited_in(text: str) -> list[int]:
     """The citation numbers of a finished text, in order of first use."""
-    numbers = [int(n) for found in CITATION.finditer(text) for n in re.findall(r"\d+", found.group(1))]
+    numbers = [int(n) for found in CITATION.finditer(CODE.sub("", text)) for n in re.findall(r"\d+", found.group(1))]
     return list(dict.fromkeys(numbers))
 
 

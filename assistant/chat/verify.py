@@ -17,7 +17,7 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, Field
 
 from assistant.chat import evidence, structured
-from assistant.chat.cite import cited_in, without_citations
+from assistant.chat.cite import CODE, cited_in, without_citations
 from assistant.chat.models import Call, Models
 from assistant.chat.prompts import Prompt
 from assistant.domain import Passage, SentenceCheck, Verdict
@@ -90,7 +90,7 @@ class Source:
 
     @cached_property
     def squeezed(self) -> str:
-        return re.sub(r"[\s\-_]+", "", self.whole).lower()
+        return _squeezed(self.whole)
 
     @cached_property
     def folded(self) -> str:
@@ -147,7 +147,8 @@ class _Found:
 def check(text: str, passages: Mapping[int, Passage], language: str = "en") -> tuple[SentenceCheck, ...]:
     """What holds for each sentence of `text` by rules alone; `passages` are those it was given, by number.
 
-    A sentence without a number of its own belongs to the next citation in its line.
+    A sentence without a number of its own belongs to the next citation in its line; a block of code belongs to the
+    passages in which its lines stand.
     """
     return tuple(c for c, _ in _checked(text, passages, language))
 
@@ -215,7 +216,11 @@ class _Judgement(BaseModel):
 def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[tuple[SentenceCheck, bool]]:
     checks = []
     sources = Sources(passages)
+    blocks = [found.span() for found in CODE.finditer(text) if found[1]]
+    checks += [(_of_code(text, *block, sources, language), True) for block in blocks]
     for start, end in spans(text):
+        if any(a <= start < b for a, b in blocks):
+            continue
         sentence = text[start:end]
         bare = without_citations(sentence)
         if len(stems(bare)) < MIN_WORDS or bare.rstrip("*_ ").endswith((":", "?")):
@@ -234,7 +239,22 @@ def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[
         verdict = Verdict.UNSUPPORTED if found.reason else Verdict.SUPPORTED
         one = SentenceCheck(start=start, end=end, citations=tuple(numbers), verdict=verdict, reason=found.reason)
         checks.append((one, found.sure))
-    return checks
+    return sorted(checks, key=lambda check: check[0].start)
+
+
+def _of_code(text: str, start: int, end: int, sources: Sources, language: str) -> SentenceCheck:
+    """What holds for a block of code: each of its lines must stand in a passage."""
+    lines = [_squeezed(facts.plain(line.removeprefix(">"))) for line in text[start:end].split("\n")[1:-1]]
+    holding = [{n for n in sources.passages if line in sources.of([n]).squeezed} for line in filter(None, lines)]
+    if not all(holding):
+        reason = say(language, "chat.no_source")
+        return SentenceCheck(start=start, end=end, verdict=Verdict.UNCITED, reason=reason)
+    cited = set.intersection(*holding) or set.union(*holding) if holding else set()
+    return SentenceCheck(start=start, end=end, citations=tuple(sorted(cited)), verdict=Verdict.SUPPORTED)
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\s\-_]+", "", text).lower()
 
 
 def _inherited(text: str, end: int) -> list[int]:

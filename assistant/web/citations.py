@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
-# Code keeps its brackets; a bracket with an address behind it is a link already.
-_CITED = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\[(\d{1,3})\](?!\()", re.DOTALL)
+from assistant.chat.cite import CODE
+
+# A bracket with an address behind it is a link already.
+_CITED = re.compile(r"\[(\d{1,3})\](?!\()")
 
 
 def linked(text: str) -> str:
-    """The text with every `[1]` as the link `[1](#source-1)`."""
-    return _CITED.sub(lambda m: m.group(1) or f"[{m.group(2)}](#source-{m.group(2)})", text)
+    """The text with every `[1]` as the link `[1](#source-1)`; code keeps its brackets."""
+    out, at = [], 0
+    for start, end in chain((found.span() for found in CODE.finditer(text)), [(len(text), len(text))]):
+        out += [_CITED.sub(r"[\1](#source-\1)", text[at:start]), text[start:end]]
+        at = end
+    return "".join(out)

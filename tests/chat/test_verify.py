@@ -200,6 +200,26 @@ def test_a_statement_without_a_source_is_called_uncited() -> None:
     assert result.verdict is Verdict.UNCITED
 
 
+RUNBOOK = {
+    1: passage("Restart it with:\n\n\tkubectl get pods -n shop | grep web\n\tkubectl delete pod <name>\n\nThen wait."),
+    2: passage("Nothing else."),
+}
+
+
+def test_code_whose_lines_stand_in_a_passage_is_supported_by_it() -> None:
+    text = "Restart the pod with this [1]:\n```sh\nkubectl get pods -n shop | grep web\nkubectl delete pod <name>\n```"
+    (code,) = check(text, RUNBOOK)
+    assert code.verdict is Verdict.SUPPORTED
+    assert code.citations == (1,)
+    assert text[code.start : code.end].startswith("```sh")
+
+
+def test_code_that_no_passage_has_is_called_uncited() -> None:
+    text = "> Restart the pod with this [1]:\n> ```\n> kubectl delete namespace shop\n> ```"
+    (code,) = check(text, RUNBOOK)
+    assert code.verdict is Verdict.UNCITED
+
+
 def test_introductions_and_questions_are_no_statements() -> None:
     assert check("From our documents:\n\nDo you mean the Leeds office or the Bremen one?", PASSAGES) == ()
 

@@ -126,7 +126,8 @@ def leads_out(text: str) -> list[str]:
     page.feed(renderer.render(text))
     # GitHub's Markdown also links addresses that stand in plain text, but not in code.
     bare = re.findall(r"(?<![a-z0-9])(?:https?://|ftp://|www\.)[^\s<]+", page.text, re.IGNORECASE)
-    return [a for a in page.targets + bare if not re.fullmatch(r"/documents/\d+", a)]
+    # How a column is aligned stands in its cells as a style.
+    return [a for a in page.targets + bare if not re.fullmatch(r"/documents/\d+|text-align:\w+", a)]
 
 
 async def store(site: Site, texts: list[str], hostile: list[str]) -> str:

@@ -39,7 +39,7 @@ from assistant.web.today import nearest_today, text_today
         ("So it is. [1]", "So it is. [1](#source-1)"),
         ("[1][12]", "[1](#source-1)[12](#source-12)"),
         ("`list[1]` and [2]", "`list[1]` and [2](#source-2)"),
-        ("```\na[1]\n``` [1]", "```\na[1]\n``` [1](#source-1)"),
+        ("```\na[1]\n```\n[1]", "```\na[1]\n```\n[1](#source-1)"),
         ("```\na[1]", "```\na[1]"),
         ("[1](https://evil.example)", "[1](https://evil.example)"),
         ("[x] [1234]", "[x] [1234]"),
