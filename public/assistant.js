@@ -359,6 +359,10 @@
     schedule();
   };
 
+  // Lines that begin with a tab are code.
+  const coded = (text) => text.split(/^(\t.*(?:\n\t.*)*)/m)
+    .map((part, i) => (i % 2 ? el("code", { class: "block" }, part.replace(/^\t/gm, "")) : part)).filter((part) => part !== "");
+
   const open = async (answer, n, chip) => {
     if (!(await whoAmI())) return;
     const mine = (opened = { answer, n, chip });
@@ -376,12 +380,12 @@
     try {
       const p = await get(`/api/passages/${encodeURIComponent(answer)}/${n}`);
       const passage = el("mark", { class: "passage" });
-      for (const piece of p.pieces) passage.append(piece.claim ? el("mark", { class: "claim" }, piece.text) : piece.text);
+      for (const piece of p.pieces) passage.append(...(piece.claim ? [el("mark", { class: "claim" }, ...coded(piece.text))] : coded(piece.text)));
       body = [
         top(el("h2", {}, p.title), el("p", { class: "about" }, p.about)),
-        p.before ? el("div", { class: "around" }, `… ${p.before.trim()}`) : null,
+        p.before ? el("div", { class: "around" }, "… ", ...coded(p.before.replace(/^\n+|\s+$/g, ""))) : null,
         passage,
-        p.after ? el("div", { class: "around" }, `${p.after.trim()} …`) : null,
+        p.after ? el("div", { class: "around" }, ...coded(p.after.replace(/^\n+|\s+$/g, "")), " …") : null,
         p.href && el("a", { class: "button", href: p.href, target: "_blank", rel: "noopener" }, me.words.open_document),
       ];
     } catch (error) {

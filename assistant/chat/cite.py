@@ -291,6 +291,13 @@ def without_citations(text: str) -> str:
     return re.sub(r"\s*\[\d{1,3}\]", "", text)
 
 
+def fenced(code: str) -> str:
+    """Lines of code between fences that none of them can close."""
+    longest = max(map(len, re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{code}\n{fence}"
+
+
 def safe(text: str, available: int = 0) -> str:
     """A whole text as `CitationFilter` shows it."""
     stream = CitationFilter(available)

@@ -6,6 +6,7 @@ It is a LiteLLM provider like any other, the keyless default, the last fallback 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import re
 from collections import Counter
@@ -16,10 +17,12 @@ from litellm import CustomLLM
 from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from assistant.chat import evidence
+from assistant.chat.cite import fenced
 from assistant.domain import Embedder
 from assistant.errors import ModelError
-from assistant.index import table_rows
-from assistant.index.sentences import stems
+from assistant.index import facts, table_rows
+from assistant.index.page import without_tab
+from assistant.index.sentences import is_code, stems
 from assistant.texts import say
 
 PROVIDER = "builtin"
@@ -41,10 +44,13 @@ NAMED = 0.25
 # A heading is short.
 HEADING_WORDS = 10
 _APART = " · "
+# Lines of code that are shown below what opens it.
+LINES_OF_CODE = 15
 # What Markdown acts on: an underscore inside a word, a lone angle bracket or tilde is only text.
-# An address will be set as code, where an escape would be shown, and copied.
+# An address will be set as code, where an escape would be shown, and copied; and so is what the document has as code.
 _ACTIVE = re.compile(
-    r"(?P<address>https?://[^\s\\`*\[\]<>~]+)|[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)"
+    r"(?P<verbatim>https?://[^\s\\`*\[\]<>~]+|(?<![`\\])`[^`\n|]{1,200}`(?!`))|"
+    r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|~(?=~)"
 )
 # What makes an item, a heading or a quotation of a line; a minus belongs to its number.
 _MARKS = re.compile(r"^(?:[>•\s]+|[#*+\-–]+(?=\s))+")
@@ -83,6 +89,9 @@ class _Sentence:
         # The names of a table's columns say nothing by themselves; each row says them again.
         self.names_columns = table_rows.names_columns(self.text, following)
         self.is_heading = False
+        self.is_code = is_code(passage.text, start)
+        # A block of code that no sentence opens is told by what it stands under.
+        self.is_block_alone = False
         alone = passage.text[:start].rstrip(" \t")[-1:] in ("", "\n") and passage.text[end : end + 1] in ("", "\n")
         self.is_greeting = alone and _GREETING.fullmatch(self.text) is not None
         # The question of an entry of questions and answers is a line of its own.
@@ -90,6 +99,8 @@ class _Sentence:
         self.under: frozenset[str] = frozenset()
 
     def quotable(self) -> bool:
+        if self.is_code:
+            return self.is_block_alone
         said = len(self.text) >= 12 and not (self.names_columns or self.is_heading or self.is_greeting)
         return said and not self.text.endswith("?") and not _NO_ANSWER.search(self.text)
 
@@ -109,7 +120,14 @@ def _sentences(passage: evidence.Numbered) -> list[_Sentence]:
             heading = frozenset(sentence.stems)
         if sentence.text.endswith(":"):
             opening = frozenset(sentence.stems)
+        before = found[sentence.position - 1] if sentence.position else None
+        sentence.is_block_alone = sentence.is_code and (before is None or before.is_heading)
     return found
+
+
+def _block(around: Sequence[_Sentence], at: int) -> list[_Sentence]:
+    """The lines of code that begin at this place."""
+    return [*itertools.takewhile(lambda s: s.is_code, (around[i] for i in range(at, len(around))))]
 
 
 def _headings(text: str, places: Sequence[tuple[int, int]]) -> Iterator[bool]:
@@ -124,7 +142,7 @@ def _headings(text: str, places: Sequence[tuple[int, int]]) -> Iterator[bool]:
         below = "\n" if capitals[-1] else "\n\n"
         alone = text[:start].rstrip(" \t")[-1:] in ("", "\n") and text[end : end + 2].startswith(below)
         short = len(line.split()) <= HEADING_WORDS and not table_rows.is_line_of_table(line)
-        alike.append(alone and short and not _NOT_HEADING.search(line))
+        alike.append(alone and short and not _NOT_HEADING.search(line) and not is_code(text, start))
     for i, one in enumerate(alike):
         # Short lines one below the other are a list; so are lines in capitals.
         yield one and not [*(capitals if capitals[i] else alike), True][i + 1]
@@ -142,6 +160,9 @@ def _lexical(question: Sequence[str], sentences: Sequence[_Sentence]) -> None:
             if 0 <= other < len(sentences) and sentences[other].passage is sentence.passage:
                 opens = other < i and sentences[other].text.endswith(("?", ":"))
                 near |= dict.fromkeys(sentences[other].stems, UNDER if opens else BESIDE)
+        for line in [] if sentence.is_code and not sentence.is_block_alone else _block(sentences, i + 1):
+            if line.passage is sentence.passage:
+                near |= dict.fromkeys(line.stems, UNDER)
         near |= dict.fromkeys(sentence.under, UNDER)
         covered = sum(w * (1.0 if s in sentence.stems else near.get(s, 0.0)) for s, w in idf.items())
         sentence.score = covered / whole + NAMED * _named(sentence.text, idf)
@@ -192,12 +213,35 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
             chosen.append(sentence)
     shown: set[tuple[int, int]] = set()
     asked = frozenset(_asked(question))
-    quotes = [f"> {_window(of_passage[s.passage.n], s.position, asked, shown)} [{s.passage.n}]" for s in chosen]
+    quotes = [_quotation(of_passage[s.passage.n], s.position, asked, shown) for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
-def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
-    """A sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends.
+def _quotation(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
+    """A sentence in its surroundings with its number, and below it the block of code that it opens."""
+    one = around[at]
+    if one.is_code:
+        text, end = _flat(around[at - 1].text if at else one.passage.title), at
+    else:
+        text, end = _window(around, at, asked, shown)
+    block = _block(around, end)
+    if not block or (block[0].passage.n, block[0].position) in shown:
+        return f"> {text} [{one.passage.n}]"
+    shown.update((line.passage.n, line.position) for line in block)
+    lines = without_tab(_lines(one.passage.text, block[0].start, block[-1].end)).split("\n")
+    code = fenced("\n".join([*lines[:LINES_OF_CODE], *(["…"] if len(lines) > LINES_OF_CODE else [])]))
+    return "\n> ".join([f"> {text} [{one.passage.n}]", *code.split("\n")])
+
+
+def _lines(text: str, start: int, end: int) -> str:
+    """The whole lines between two places."""
+    return text[text.rfind("\n", 0, start) + 1 : end]
+
+
+def _window(
+    around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]
+) -> tuple[str, int]:
+    """A sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends; and their end.
 
     Rows of a table are lines, each set apart; the names of its columns end a window, for every row says them again. A
     heading begins one, and so does the question of an entry of questions and answers; a greeting stands in none.
@@ -210,7 +254,7 @@ def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: 
         if other not in (first - 1, last + 1) or not 0 <= other < len(around):
             continue
         beside, upper = around[other], around[first if step < 0 else other]
-        if beside.names_columns or beside.is_greeting or (beside.passage.n, other) in shown:
+        if beside.names_columns or beside.is_greeting or beside.is_code or (beside.passage.n, other) in shown:
             continue
         if upper.is_heading or upper.opens_entry:
             continue
@@ -222,11 +266,14 @@ def _window(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: 
     out = ""
     for sentence in around[first : last + 1]:
         shown.add((sentence.passage.n, sentence.position))
-        piece = _flat(table_rows.as_line(sentence.text, WINDOW_CHARS, asked))
+        best = sentence.position == at
+        # Where a link leads is for whoever asked for it; beside that a page shows no addresses either.
+        said = sentence.text if best else facts.without_targets(sentence.text)
+        piece = _flat(table_rows.as_line(said, WINDOW_CHARS, asked))
         if out:
             out += _APART if _set_apart(around[sentence.position - 1], sentence) else " "
-        out += f"**{piece}**" if sentence.position == at else piece
-    return out
+        out += f"**{piece}**" if best else piece
+    return out, last + 1
 
 
 def _set_apart(one: _Sentence, after: _Sentence) -> bool:
@@ -243,7 +290,7 @@ def _set_apart(one: _Sentence, after: _Sentence) -> bool:
 def _flat(text: str) -> str:
     """One line in which nothing of the document acts as Markdown."""
     line = _MARKS.sub("", " ".join(text.split()))
-    line = _ACTIVE.sub(lambda found: found["address"] or f"\\{found[0]}", line)
+    line = _ACTIVE.sub(lambda found: found["verbatim"] or f"\\{found[0]}", line)
     return _NUMBERED.sub("\\1\N{NO-BREAK SPACE}", line)
 
 

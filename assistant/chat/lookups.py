@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from assistant.chat import differences, since
-from assistant.chat.cite import safe
+from assistant.chat.cite import fenced, safe
 from assistant.chat.decide import label
 from assistant.chat.folder import summarise
 from assistant.chat.tools import Chosen, Desk, Result, Tool, link, quoted
 from assistant.database.tables import DocumentRow
 from assistant.domain import Passage, now
 from assistant.index import changes, lookup
+from assistant.index.page import without_tab
 from assistant.memory import people
 from assistant.texts import day, say
 
@@ -29,6 +30,7 @@ LONG = 80
 # Changed documents that are named, those of them whose differences are told, and how many of these.
 LISTED, EXPLAINED, DIFFERENCES = 20, 5, 4
 # A document that was found before, or the version of it before or after it.
+_CODE = re.compile(r"^\t.*(?:\n\t.*)*", re.MULTILINE)
 _REFERENCE = re.compile(r"(?P<age>document|older|newer):(?P<id>\d{1,9})")
 
 
@@ -118,8 +120,9 @@ async def open_document(desk: Desk, asked: Whole) -> Result | None:
             break
         at = max(at, passage.place.end)
         used.append(passage)
-        if body := safe(text).strip():
-            parts.append(f"{body} [{len(used)}]")
+        if body := safe(_CODE.sub(lambda lines: fenced(without_tab(lines[0])), text)).strip():
+            # A number behind a fence would keep it open.
+            parts.append(f"{body}\n[{len(used)}]" if body.endswith("`") else f"{body} [{len(used)}]")
     if len(used) < len(passages):
         parts.append(f"*{say(desk.language, 'chat.tool_cut', title=link(first))}*")
     if others:

@@ -105,12 +105,13 @@ class Source:
         return _row(self.whole)
 
     @cached_property
-    def row_text(self) -> str:
-        return f" {' '.join(self.row)} "
+    def row_texts(self) -> tuple[str, str]:
+        """The words as they are held, and as the page shows them."""
+        return f" {' '.join(self.row)} ", f" {' '.join(_row(facts.without_targets(self.whole)))} "
 
     def unbroken(self, words: Sequence[str]) -> bool:
-        """Whether the words stand here in a row, nothing between them."""
-        return bool(words) and f" {' '.join(words)} " in self.row_text
+        """Whether the words stand here in a row, nothing between them but where a link leads."""
+        return bool(words) and any(f" {' '.join(words)} " in held for held in self.row_texts)
 
     def coverage(self, wanted: Sequence[str]) -> float:
         return sum(w in self.stems for w in wanted) / max(1, len(wanted))
@@ -245,7 +246,8 @@ def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[
 def _of_code(text: str, start: int, end: int, sources: Sources, language: str) -> SentenceCheck:
     """What holds for a block of code: each of its lines must stand in a passage."""
     lines = [_squeezed(facts.plain(line.removeprefix(">"))) for line in text[start:end].split("\n")[1:-1]]
-    holding = [{n for n in sources.passages if line in sources.of([n]).squeezed} for line in filter(None, lines)]
+    said = [line for line in lines if line.strip("…")]
+    holding = [{n for n in sources.passages if line in sources.of([n]).squeezed} for line in said]
     if not all(holding):
         reason = say(language, "chat.no_source")
         return SentenceCheck(start=start, end=end, verdict=Verdict.UNCITED, reason=reason)

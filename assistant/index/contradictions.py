@@ -16,7 +16,7 @@ from math import ceil
 from assistant.domain import Passage
 from assistant.index import facts, table_rows
 from assistant.index.facts import Fact
-from assistant.index.sentences import stems
+from assistant.index.sentences import is_code, stems
 
 # Sentences are about the same thing when they share so many words that carry meaning, and so much of all they have. In
 # short ones the titles and headings above them count too.
@@ -231,6 +231,8 @@ def statements(text: str, above: str = "") -> tuple[Statement, ...]:
     about = frozenset(stems(above))
     out: list[Statement] = []
     for start, end in table_rows.sentences(text):
+        if is_code(text, start):
+            continue
         if table_rows.is_line_of_table(text[start:end]):
             out += _cells(text[start:end], start, end, about)
         elif (found := _statement(text, start, end, about)) is not None:

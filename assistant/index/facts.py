@@ -52,6 +52,7 @@ _GERMAN = re.compile(r"\b(?:der|die|das|den|dem|und|ist|sind|für|mit|von|bei|au
 _ADDRESS = re.compile(
     r"(?:\b\w{2,20}://|\bwww\.)[^\s<>()\[\]\"“”]+|(?<![\w@./\-])(?:[\w\-]{1,63}\.){1,8}[A-Za-z]{2,24}/[^\s<>()\[\]\"“”]+"
 )
+_TARGET = re.compile(r"(?<=\S) \((?:https?://[^\s()]{1,2000}|[^\s()@]{1,80}@[^\s()@]{1,200})\)")
 _SCHEME = re.compile(r"(?:\w+://)?(?:www\.)?")
 _CODE = re.compile(
     r"(?<![\w.+\-])[\w.+\-]{1,80}@[\w\-]{1,63}(?:\.[\w\-]{1,63})+|\b\d+(?:\.\d+){2,}\b"
@@ -139,6 +140,11 @@ class Fact:
 def unit_of(word: str) -> str:
     """The unit that a word or sign names, empty when it names none."""
     return _UNITS.get(word.lower(), "")
+
+
+def without_targets(text: str) -> str:
+    """A text as its page shows it: without the addresses that parsers write behind the words of a link."""
+    return _TARGET.sub("", text)
 
 
 def plain(text: str) -> str:

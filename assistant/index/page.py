@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -18,6 +19,8 @@ Kind = Literal["heading", "text", "row", "code"]
 @dataclass(frozen=True)
 class Block:
     """A piece that is not cut lightly. `level` is a heading's depth; 1 for the row that names a table's columns.
+
+    Every line of a block of code begins with a tab, and no other line does: wherever the text goes, code is known.
 
     `apart`: another document begins here, and shares no passage with what stands before it.
     """
@@ -69,6 +72,7 @@ class Page:
         text = _CONTROL.sub("", text).strip("\n").rstrip()
         if not text.strip():
             return
+        text = code(text) if kind == "code" else _TABS.sub(lambda found: "    " * len(found[0]), text)
         if self.parts:
             gap = "\n" if kind == "row" and self.blocks[-1].kind == "row" else "\n\n"
             self.parts.append(gap)
@@ -117,7 +121,8 @@ class Page:
         for block in other.blocks:
             self.page, self.sheet = block.page, block.sheet
             level = block.level + deeper if block.kind == "heading" else block.level
-            self.add(other.text[block.start : block.end], block.kind, level)
+            text = other.text[block.start : block.end]
+            self.add(without_tab(text) if block.kind == "code" else text, block.kind, level)
         self.page = self.sheet = None
 
     def done(self, media_type: str, title: str, **facts: Any) -> Parsed:
@@ -133,6 +138,19 @@ class Page:
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ud800-\udfff\ufeff\ufffe\uffff]"
 )
+
+
+_TABS = re.compile(r"^\t+", re.MULTILINE)
+
+
+def code(text: str) -> str:
+    """Lines of code as a document's text holds them, without the indentation that all of them share."""
+    return re.sub("^", "\t", textwrap.dedent(text), flags=re.MULTILINE)
+
+
+def without_tab(text: str) -> str:
+    """Lines of code as they were written."""
+    return re.sub("^\t", "", text, flags=re.MULTILINE)
 
 
 def _padded(header: list[str], width: int) -> list[str]:

@@ -15,7 +15,7 @@ from assistant.index.language import language_of
 from assistant.index.page import Parsed, one_line
 from assistant.index.parsers import archive, mail, markdown, office, open_document, pdf, picture, plain, structured, web
 
-FINGERPRINT = "parse-9"
+FINGERPRINT = "parse-10"
 # Uncompressed bytes of an office file: far beyond any real one, far below a bomb.
 UNZIPPED_BYTES = 300_000_000
 

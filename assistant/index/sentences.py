@@ -37,6 +37,11 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
     yield from _trimmed(text, start, len(text))
 
 
+def is_code(text: str, at: int) -> bool:
+    """Whether the line that holds this place is code: every parser begins its lines with a tab, see `page.Block`."""
+    return text.startswith("\t", text.rfind("\n", 0, at) + 1)
+
+
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     piece = text[start:end]
     if piece.strip():

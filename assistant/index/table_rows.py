@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from assistant.index.sentences import spans, stems
+from assistant.index.sentences import is_code, spans, stems
 
 BETWEEN, APART = " | ", " — "
 # A name of a column is short; what stands before the colon of a longer cell is text.
@@ -81,14 +81,15 @@ def _said(cell: Cell, *, first: bool) -> str:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence, as `sentences.spans` has them, but of each line of a table whole."""
+    """Start and end of each sentence, as `sentences.spans` has them, but of each line of a table or of code whole."""
     at = 0
     lines = list(re.finditer(r"[^\n]+", text))
     for line in lines:
-        if not is_line_of_table(line.group()):
+        if not is_line_of_table(line.group()) and not is_code(text, line.start()):
             continue
         yield from ((at + a, at + b) for a, b in spans(text[at : line.start()]))
         blank = len(line.group()) - len(line.group().lstrip())
-        yield line.start() + blank, line.start() + len(line.group().rstrip())
+        if line.group().strip():
+            yield line.start() + blank, line.start() + len(line.group().rstrip())
         at = line.end()
     yield from ((at + a, at + b) for a, b in spans(text[at:]))

@@ -57,6 +57,19 @@ async def test_an_address_is_quoted_as_it_must_be_copied() -> None:
     assert f"is at `{address}` now." in stream.feed(answer) + stream.close()
 
 
+async def test_where_links_lead_is_said_in_the_sentence_that_answers_and_not_beside_it() -> None:
+    text = (
+        "Read the rules (https://rules.example/a/long/one) before, please. The travel form "
+        "(https://forms.example/t?id=7) is for trips. Ask Mara (mara@x.example) for the rest of it."
+    )
+    answer = await extract.quote(prompt("travel form trips", passage(text)))
+    assert (
+        "> Read the rules before, please. **The travel form (https://forms.example/t?id=7) is for trips.** "
+        "Ask Mara for the rest of it. [1]"
+    ) in answer
+    assert {c.verdict for c in verify.check(answer, {1: passage(text)})} == {Verdict.SUPPORTED}
+
+
 async def test_questions_and_code_are_not_quoted_as_answers() -> None:
     answer = await extract.quote(
         prompt(
@@ -65,6 +78,54 @@ async def test_questions_and_code_are_not_quoted_as_answers() -> None:
     )
     assert "**Ten days.**" not in answer or "import days" not in answer.split("**")[1]
     assert "**How many" not in answer
+
+
+RUNBOOK = """# Cache
+
+## Empty the cache
+
+\tredis-cli -h [host]
+\tflushall | grep a[1] <key>
+
+## Restart a pod
+
+Find the pod `web-[1]` first. Then restart it with:
+
+\tkubectl get pods | grep web
+\tkubectl delete pod <name>
+
+Wait a minute."""
+
+
+async def shown(question: str, text: str) -> str:
+    stream = CitationFilter(1)
+    return stream.feed(await extract.quote(prompt(question, passage(text, "Redis")))) + stream.close()
+
+
+async def test_code_is_shown_as_it_is_below_the_sentence_that_opens_it() -> None:
+    answer = await shown("how do I restart the pod", RUNBOOK)
+    assert (
+        "Find the pod `web-[1]` first. **Then restart it with:** [1]\n"
+        "> ```\n> kubectl get pods | grep web\n> kubectl delete pod <name>\n> ```"
+    ) in answer
+
+
+async def test_code_under_a_heading_alone_is_an_answer_and_checked_like_one() -> None:
+    answer = await shown("how to empty the cache", RUNBOOK)
+    assert "> Empty the cache [1]\n> ```\n> redis-cli -h [host]\n> flushall | grep a[1] <key>\n> ```" in answer
+    checks = verify.check(answer, {1: passage(RUNBOOK)})
+    assert {c.verdict for c in checks} == {Verdict.SUPPORTED}
+
+
+async def test_of_long_code_the_beginning_is_shown_and_its_own_fences_close_nothing() -> None:
+    code = "\n".join(["\t```", *(f"\tstep {n}" for n in range(40))])
+    answer = await shown("how are backups restored", f"Backups are restored with:\n\n{code}\n\nThat is all.")
+    assert "> ````\n> ```\n> step 0\n" in answer
+    assert answer.count("> step") == extract.LINES_OF_CODE - 1
+    assert "> …\n> ````" in answer
+    assert {c.verdict for c in verify.check(answer, {1: passage(f"{code}\n\nBackups are restored with:")})} == {
+        Verdict.SUPPORTED
+    }
 
 
 async def test_with_nothing_to_quote_it_says_so() -> None:

@@ -156,7 +156,7 @@ def test_a_notebook_keeps_its_code_apart_from_its_words() -> None:
     assert (blocks(parsed, "heading"), blocks(parsed, "text"), blocks(parsed, "code")) == (
         ["Method"],
         ["We count."],
-        ["total = 1"],
+        ["\ttotal = 1"],
     )
 
 

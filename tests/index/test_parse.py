@@ -70,7 +70,7 @@ def test_markdown_gives_facts_headings_tables_and_code() -> None:
     assert parsed.valid_until == datetime(2025, 12, 31, tzinfo=UTC)
     assert blocks(parsed, "heading") == ["Holiday", "Carrying over"]
     assert blocks(parsed, "row") == ["Kind | Days", "Kind: Old | Days: 5", "Kind: New | Days: 3"]
-    assert blocks(parsed, "code") == ["days = 30  # not a heading"]
+    assert blocks(parsed, "code") == ["\tdays = 30  # not a heading"]
     assert "thirty days, see the portal (https://portal.example.test/x) and more." in parsed.text
     for left_out in ("{%", "{:", "banner", "**", "```", "Ada"):
         assert left_out not in parsed.text
@@ -102,7 +102,7 @@ badge](https://badge.example.test), [the form][form], [the desk][] or [the desk]
         "snake_case_names or \\\\share\\it.[^1]",
         "- First,\n  call.",
         "[^1]: Since May.",
-        "[form]: stays",
+        "\t[form]: stays",
     ]
 
 
@@ -129,12 +129,23 @@ HTML = """<!doctype html><html><head><title>Travel &amp; costs</title><meta name
   this</pre><script>evil()</script><footer>imprint</footer>Loose end.</body></html>"""
 
 
+def test_the_lines_of_code_and_no_others_begin_with_a_tab_in_an_archive_too() -> None:
+    source = "# Run\n\n\tindented\n\n```make\nall:\n\techo a | sort\n\n\techo b\n```\n\n- item\n\n\tof a list\n"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("run.md", source)
+    code = "\tall:\n\t\techo a | sort\n\t\n\t\techo b"
+    for parsed in (parse("run.md", source.encode()), parse("docs.zip", out.getvalue())):
+        assert blocks(parsed, "code") == [code]
+        assert not any(line.startswith("\t") for line in parsed.text.replace(code, "").splitlines())
+
+
 def test_html_gives_what_a_reader_sees() -> None:
     parsed = parse("travel.html", HTML.encode())
     assert (parsed.title, parsed.author) == ("Travel & costs", "Bob")
     assert blocks(parsed, "heading") == ["Travel"]
     assert blocks(parsed, "row") == ["City | Limit", "City: Rome | Limit: 150"]
-    assert blocks(parsed, "code") == ["keep\n  this"]
+    assert blocks(parsed, "code") == ["\tkeep\n\t  this"]
     assert "Book early, see rail (https://rail.example.test)." in parsed.text
     assert "- one" in parsed.text
     assert "Loose end." in parsed.text

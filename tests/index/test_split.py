@@ -116,14 +116,14 @@ def test_two_tables_in_a_row_keep_their_own_column_names() -> None:
 
 def test_code_stays_whole_and_longer_code_is_cut_between_lines() -> None:
     lines = [f"value_{n} = compute({n}); check(value_{n})  # step {n}." for n in range(12)]
-    short = "\n".join(lines)
+    short, coded = "\n".join(lines), [f"\t{line}" for line in lines]
     source = f"# Setup\n\n```\n{short}\n```"
     (whole,) = [c for c in split(parse("a.md", source.encode()), 60, 10) if "compute" in c.text]
-    assert short in whole.text
+    assert "\n".join(coded) in whole.text
     long = "\n".join(lines * 8)
     cut = split(parse("a.md", f"```\n{long}\n```".encode()), 60, 10)
     assert len(cut) > 5
-    assert {line for c in cut for line in c.text.split("\n")} == set(lines)
+    assert {line for c in cut for line in c.text.split("\n")} == set(coded)
 
 
 def test_pages_and_headings_stay_with_the_text() -> None:

@@ -78,3 +78,9 @@ def test_a_long_row_keeps_what_names_it_and_what_is_asked_about() -> None:
     assert line.endswith("Parking: behind the hall")
     assert "…" in line
     assert len(line) < 330
+
+
+def test_a_line_of_code_is_no_row_whatever_bars_it_has() -> None:
+    text = "Run:\n\n\tps aux | grep web. Now | sort\n\t\n\tkill 1\n\nDone."
+    found = [text[a:b] for a, b in table_rows.sentences(text)]
+    assert found == ["Run:", "ps aux | grep web. Now | sort", "kill 1", "Done."]
