@@ -18,6 +18,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
@@ -60,6 +62,11 @@ async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
     told = {a.key: getattr(row, a.key) for a in inspect(kind).column_attrs}
     statement = dialect.insert(kind).values({k: v for k, v in told.items() if v is not None})
     return bool((await session.exec(statement.on_conflict_do_nothing())).rowcount)
+
+
+def _newest() -> str | None:
+    """The newest migration that this version has."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def _busy() -> BusyError:
@@ -243,10 +250,19 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe when several processes start at once.
 
-        Raises `BusyError` when another process holds the database, `SettingsError` when it cannot be reached.
+        Raises `BusyError` when another process holds the database, `SettingsError` when it cannot be reached, or a
+        newer version of the program has made it: then nothing in it is touched.
         """
         try:
             await asyncio.to_thread(self._upgrade)
+        except CommandError as error:
+            if not isinstance(unknown := error.__cause__, ResolutionError):
+                raise  # a fault of the migrations
+            raise SettingsError(
+                f"The database is of a newer version of assistant: its schema is {unknown.argument}, and this version "
+                f"knows {_newest()} at most.",
+                "Start the newer version, or restore the data from before the upgrade.",
+            ) from error
         except ProgrammingError:
             raise  # a fault of the migration, not of the database
         except DBAPIError as error:
@@ -274,7 +290,7 @@ class Database:
 
     async def schema_is_current(self) -> bool:
         """Whether the schema is at the newest migration."""
-        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        head = _newest()
 
         def current(connection: Connection) -> str | None:
             return MigrationContext.configure(connection).get_current_revision()

@@ -157,6 +157,19 @@ async def test_a_migration_that_fails_half_way_leaves_nothing_behind(
         assert await db.schema_is_current()
 
 
+async def test_a_database_of_a_newer_version_is_refused_in_words_and_left_as_it_is(empty_url: str) -> None:
+    async with opened(empty_url) as db:
+        await db.migrate()
+        async with db.write() as session:
+            await (await session.connection()).execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(SettingsError, match=r"newer version of assistant: its schema is 9999, .* 00\d\d at most"):
+            await db.migrate()
+        async with db.read() as session:
+            kept = await (await session.connection()).execute(text("SELECT version_num FROM alembic_version"))
+            assert kept.scalars().all() == ["9999"]
+        assert not await db.schema_is_current()
+
+
 @pytest.mark.parametrize(
     "url",
     [
