@@ -98,6 +98,9 @@ def made_by(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
 async def _run(parts: Parts, wanted: Sequence[Source], ways: Ways, beat: Beat) -> Report:
     report = Report()
     prints = made_by(parts.embedder, parts.settings)
+    # An index that cannot be reached just now must not be taken for a damaged one, and made anew.
+    await parts.store.names()
+    await release.restore(parts.db, parts.store)
     rules, current = await _noted(parts, wanted, ways)
     able = await listed(parts, wanted, report, beat)
     if current is not None and not await release.is_whole(parts.store, current):

@@ -203,6 +203,7 @@ def test_what_is_no_time_zone_changes_nothing(name: str) -> None:
 def test_what_runs_by_itself_is_named_in_words_and_people_by_their_address() -> None:
     assert by("de", "schedule") == "Zeitplan"
     assert by("en", "indexing run") == "an indexing run"
+    assert by("de", "damage check") == "Prüfung auf Schäden"
     assert by("de", "ada@demo.example") == "ada@demo.example"
 
 

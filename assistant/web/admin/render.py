@@ -49,7 +49,7 @@ def did(language: str, action: str) -> str:
 
 # Who is no person, as rows of the database name it.
 _BY_ITSELF = {"first start": "by_first_start", "schedule": "by_schedule", "command line": "by_command_line",
-              "indexing run": "by_indexing_run"}  # fmt: skip
+              "indexing run": "by_indexing_run", "damage check": "by_damage_check"}  # fmt: skip
 
 
 def by(language: str, who: str) -> str:
