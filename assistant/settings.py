@@ -682,7 +682,8 @@ def _one_line(path: Path | None, error: ValidationError) -> str:
     key = ".".join(names) or "settings"
     where = f" (entry {' of '.join(reversed(entries))})" if entries else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{path or 'environment'}: {key}{where}: {_problem(names, first)}{more}."
+    said = f"{path or 'environment'}: {key}{where}: {_problem(names, first)}{more}"
+    return said if said.endswith("?") else f"{said}."
 
 
 def _problem(names: list[str], fault: Any) -> str:
