@@ -22,7 +22,7 @@ from assistant.domain import (
 )
 from assistant.settings import Settings
 from assistant.texts import day, figure, section
-from assistant.web.admin.render import by, when
+from assistant.web.admin.render import by, when, with_what
 from assistant.web.app import Front
 from assistant.web.citations import linked
 from assistant.web.in_words import Usual, duration, line, money, place, rows
@@ -205,6 +205,16 @@ def test_what_runs_by_itself_is_named_in_words_and_people_by_their_address() -> 
     assert by("en", "indexing run") == "an indexing run"
     assert by("de", "damage check") == "Prüfung auf Schäden"
     assert by("de", "ada@demo.example") == "ada@demo.example"
+
+
+def test_what_a_deed_was_done_with_is_said_in_the_readers_language_and_names_stay() -> None:
+    assert with_what("de", "re-index", "wiki, allow removals, retry failed") == (
+        "wiki, Wegfall zugelassen, Fehlgeschlagenes noch einmal"
+    )
+    assert with_what("en", "re-index", "wiki, allow removals") == "wiki, allow removals"
+    assert with_what("de", "add key", "0a1b asks as ada@demo.example") == "0a1b fragt als ada@demo.example"
+    assert with_what("de", "dismiss contradiction", "7: documents 1 and 2") == "7: Dokumente 1 und 2"
+    assert with_what("de", "add term", "bot asks as Ada: a robot") == "bot asks as Ada: a robot"
 
 
 def test_a_command_in_a_sentence_looks_like_one_and_nothing_else_becomes_markup() -> None:
