@@ -635,7 +635,9 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
         raise SettingsError(f"{path}: is nested too deeply.", "Write it flat.") from None
-    except (ValueError, OSError) as error:  # tomllib's errors, broken UTF-8 and endless numbers are ValueErrors
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.", "Let assistant read that file.") from error
+    except ValueError as error:  # tomllib's errors, broken UTF-8 and endless numbers are ValueErrors
         raise SettingsError(f"{path}: not readable as TOML: {error}.", "Correct that line.") from error
 
 

@@ -147,6 +147,17 @@ def test_a_file_that_is_no_text_is_told_in_one_line(tmp_path: Path, bad: bytes) 
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    file = written(tmp_path, "")
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: cannot be read: Permission denied. Let assistant read that file."
+
+
 @pytest.mark.parametrize("name", ["nowhere.toml", ".", "assistant.toml/below"])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, "")
