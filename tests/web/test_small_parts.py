@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -28,6 +30,7 @@ from assistant.web.citations import linked
 from assistant.web.in_words import Usual, duration, line, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.opening import announce
 from assistant.web.sessions import Visit, enter, zone_named
 from assistant.web.templating import code
 from assistant.web.today import nearest_today, text_today
@@ -59,6 +62,15 @@ async def test_a_program_is_told_in_data_that_the_server_is_starting_and_a_brows
     assert answer.headers["content-type"].startswith(kind)
     assert "The assistant is starting" in answer.text
     assert (kind == "text/html") == ("<html" in answer.text)
+
+
+def test_a_full_log_keeps_nobody_from_being_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        announce(Settings(data=tmp_path))
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_a_claim_is_marked_by_its_own_words() -> None:
