@@ -98,7 +98,8 @@ def _examine_sources(settings: Settings) -> list[dict[str, str]]:
     for source in settings.sources:
         if source.kind in {"folder", "mail"}:
             found = source.path.is_dir() or (source.kind == "mail" and source.path.is_file())
-            checks.append(_check(f"source {source.name}", "ok" if found else "bad", str(source.path)))
+            missing = f"there is nothing at {source.path}. Correct `path` in assistant.toml, or put it there."
+            checks.append(_check(f"source {source.name}", *(("ok", str(source.path)) if found else ("bad", missing))))
         elif source.secret_env and not source.secret:
             checks.append(_check(f"source {source.name}", "bad", f"{source.secret_env} is not set"))
     names = [settings.alerts.webhook_env, settings.alerts.smtp_env if settings.alerts.email else ""]
