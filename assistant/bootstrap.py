@@ -197,8 +197,11 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         tracer = Tracer(settings)
     async with parts(settings) as built:
         # The first question need not wait for the release to be read and checked.
-        with contextlib.suppress(ReleaseError):
+        try:
             held = await built.knowledge.release()
+        except ReleaseError:
+            await _mend_index(settings, built.db)
+        else:
             # For many who ask in the first second; see below.
             if settings.models.deployments and settings.chat.steps.spelling:
                 built.knowledge.read_words(held)
@@ -240,6 +243,17 @@ async def serving(settings: Settings) -> AsyncIterator[Parts]:
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+async def _mend_index(settings: Settings, db: Database) -> None:
+    """Begin to make the index anew where no release of it can be searched: after damage, or an upgrade."""
+    from assistant.index import release
+    from assistant.ops import runs
+
+    async with db.read() as session:
+        active = await release.active(session)
+    if settings.sources and active is not None and active.state == "damaged":
+        await runs.start(settings, "damage check", on_terminal=True)
 
 
 def settled() -> None:

@@ -52,6 +52,12 @@ class FullError(AssistantError):
     http_status = 507
 
 
+class UnreachableError(AssistantError):
+    """Something outside this process that is needed does not answer, or cannot be read."""
+
+    http_status = 503
+
+
 class LimitError(AssistantError):
     """A limit was reached: number, rate or money."""
 

@@ -635,7 +635,9 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
         raise SettingsError(f"{path}: is nested too deeply.", "Write it flat.") from None
-    except (ValueError, OSError) as error:  # tomllib's errors, broken UTF-8 and endless numbers are ValueErrors
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.", "Let assistant read that file.") from error
+    except ValueError as error:  # tomllib's errors, broken UTF-8 and endless numbers are ValueErrors
         raise SettingsError(f"{path}: not readable as TOML: {error}.", "Correct that line.") from error
 
 
@@ -682,7 +684,8 @@ def _one_line(path: Path | None, error: ValidationError) -> str:
     key = ".".join(names) or "settings"
     where = f" (entry {' of '.join(reversed(entries))})" if entries else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{path or 'environment'}: {key}{where}: {_problem(names, first)}{more}."
+    said = f"{path or 'environment'}: {key}{where}: {_problem(names, first)}{more}"
+    return said if said.endswith("?") else f"{said}."
 
 
 def _problem(names: list[str], fault: Any) -> str:

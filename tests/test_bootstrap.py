@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import shutil
+from typing import Any
+
+import pytest
+
 from assistant import bootstrap
 from assistant.database.tables import ReleaseRow
 from assistant.domain import ADMINS, EVERYONE, Asker
 from assistant.index.embed import embedder_from
 from assistant.index.explain import explain
+from assistant.ops import runs
 from assistant.settings import IndexSettings, Settings
 from tests.commands.conftest import installed, sync
 
@@ -34,3 +40,30 @@ async def test_a_release_made_before_there_was_a_table_of_words_is_searched_with
     found = bootstrap.embedders(now_, embedder_from(now_))(row)
     assert found is not None
     assert (found.word_codes, found.fingerprint) == ("model", made.fingerprint)
+
+
+async def test_a_start_makes_the_index_anew_only_where_none_of_it_can_be_searched(
+    installed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    async def start(_: Settings, by: str, **__: Any) -> int:
+        started.append(by)
+        return 1
+
+    monkeypatch.setattr(runs, "start", start)
+    await sync(installed)
+    index = installed.data / "index"
+    async with bootstrap.serving(installed):
+        assert started == []
+    away = index.rename(installed.data / "away")
+    index.write_text("its disk is not there")
+    async with bootstrap.serving(installed):
+        assert started == []
+    index.unlink()
+    async with bootstrap.serving(installed):
+        assert started == ["damage check"]
+    shutil.rmtree(index, ignore_errors=True)
+    away.rename(index)
+    async with bootstrap.serving(installed):
+        assert started == ["damage check"]

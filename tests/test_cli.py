@@ -43,6 +43,17 @@ def test_a_server_whose_port_is_taken_says_so_in_one_line(tmp_path: Path) -> Non
     assert served.stderr.strip() == said
 
 
+def test_a_server_that_cannot_start_ends_and_says_why_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    (tmp_path / "assistant.db").write_bytes(b"This was a database once. " * 100)
+    served = _assistant(tmp_path, "serve", "--port", str(port))
+    assert served.returncode == 2
+    begin = f"The database {tmp_path}/assistant.db cannot be used: file is not a database."
+    assert served.stderr.startswith(begin)
+    assert served.stderr.count("\n") == 1
+
+
 def test_a_talk_goes_on_by_its_number_and_an_unknown_one_is_not_begun(tmp_path: Path) -> None:
     folder, data = tmp_path / "documents", tmp_path / "data"
     folder.mkdir()

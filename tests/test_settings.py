@@ -23,6 +23,7 @@ BAD = {
     "unknown key in a section": ("[chat]\npasages = 3", "chat.pasages: no such setting; did you mean passages?"),
     "unknown key two sections down": ("[web.oidc]\nisuer = ''", "isuer: no such setting; did you mean issuer?"),
     "unknown key in a list": (SOURCE + "folder = 'x'", "sources.folder (entry 1): no such setting; remove it"),
+    "unknown section with keys": ("[prt]\nx = 1", "prt: no such setting; remove it"),
     "unknown section": ("[sauces]\nx = 1", "sauces: no such setting; did you mean sources?"),
     "key pasted into the file": (DEPLOYMENT + "api_key = 'sk-canary-value'", "models.deployments.api_key (entry 1)"),
     "text for a number": ("[web]\nport = '8000'", "web.port: must be a whole number, without quotes"),
@@ -133,6 +134,8 @@ def test_a_wrong_setting_is_told_in_one_line_with_its_key_and_the_fix(tmp_path: 
     assert told in line
     assert line.startswith(str(file))
     assert line.isprintable()
+    assert "?." not in line
+    assert not line.endswith("..")
     assert len(line) < 400
     assert "canary-value" not in line
 
@@ -142,6 +145,17 @@ def test_a_file_that_is_no_text_is_told_in_one_line(tmp_path: Path, bad: bytes) 
     with pytest.raises(SettingsError, match="not readable as TOML") as caught:
         load(written(tmp_path, bad))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    file = written(tmp_path, "")
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: cannot be read: Permission denied. Let assistant read that file."
 
 
 @pytest.mark.parametrize("name", ["nowhere.toml", ".", "assistant.toml/below"])

@@ -194,7 +194,8 @@ def test_the_first_language_of_the_browser_that_we_speak_is_picked(header: str, 
     assert pick("fr", "de") == "de"
 
 
-ERRORS = {"InputError", "LimitError", "NotFoundError", "BusyError"}
+SAID_TO_PEOPLE = ("assistant/web/", "assistant/memory/", "assistant/database/")
+ERRORS = {"InputError", "LimitError", "NotFoundError", "BusyError", "FullError", "UnreachableError"}
 
 
 def put(value: ast.expr) -> str:
@@ -238,7 +239,9 @@ def refusals() -> Iterator[str]:
     # The command line, and what programs are told, is English.
     elsewhere = ("assistant/memory/asked", "assistant/memory/keys", "assistant/memory/people", "assistant/web/app")
     for path, tree in sources():
-        if not path.startswith(("assistant/web/", "assistant/memory/")) or path.startswith(elsewhere):
+        if not path.startswith(("assistant/web/", "assistant/memory/", "assistant/database/")) or path.startswith(
+            elsewhere
+        ):
             continue
         if path.endswith("api.py"):
             continue

@@ -18,7 +18,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -28,7 +30,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from assistant.database import at_once
 from assistant.database.at_once import T, Work
-from assistant.errors import BusyError, FullError, SettingsError
+from assistant.errors import BusyError, FullError, SettingsError, UnreachableError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Alembic keeps its context in module globals: one migration at a time in a process.
@@ -62,6 +64,11 @@ async def insert_new(session: AsyncSession, row: SQLModel) -> bool:
     return bool((await session.exec(statement.on_conflict_do_nothing())).rowcount)
 
 
+def _newest() -> str | None:
+    """The newest migration that this version has."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
 def _busy() -> BusyError:
     return BusyError("The database is in use by another process.", "Try again in a moment.")
 
@@ -69,6 +76,8 @@ def _busy() -> BusyError:
 # How SQLite and Postgres word it that there is no room; SQLite calls it "disk I/O error" where it opens its files.
 _FULL = ("disk is full", "no space left")
 _LITTLE = 1_000_000
+# How SQLite words it that its file is not to be had.
+_GONE = ("unable to open database file", "readonly database", "disk I/O error", "not a database", "is malformed")
 
 
 def _full() -> FullError:
@@ -76,6 +85,21 @@ def _full() -> FullError:
         "There is no room left on the disk of the database, so this could not be kept; what was saved before is.",
         "Free some space and try again.",
     )
+
+
+def _unreachable() -> UnreachableError:
+    return UnreachableError(
+        "The database does not answer; what was saved before is kept.",
+        "Try again in a moment; if it stays, tell your admin.",
+    )
+
+
+def _connect(dialect: Dialect, _record: Any, given: Any, named: Any) -> Any:
+    """Connect to a server, which may be down just now: that is no fault of whoever asks."""
+    try:
+        return dialect.connect(*given, **named)
+    except (OSError, dialect.loaded_dbapi.Error) as error:
+        raise _unreachable() from error
 
 
 def _prepare(engine: Engine, begin: str) -> None:
@@ -170,6 +194,7 @@ class Database:
                 url, pool_size=10, max_overflow=10, pool_pre_ping=True, **_QUIET
             )
             event.listen(self._reader.sync_engine, "before_cursor_execute", _clean_parameters, retval=True)
+            event.listen(self._reader.sync_engine, "do_connect", _connect)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -214,9 +239,15 @@ class Database:
                 raise _busy() from error
             if self._is_full(error):
                 raise _full() from error
+            if error.connection_invalidated or self._is_gone(error):
+                raise _unreachable() from error
             raise
         except PoolTimeoutError as error:
             raise _busy() from error
+
+    def _is_gone(self, error: DBAPIError) -> bool:
+        """Whether SQLite's file can no longer be opened, read or written."""
+        return self.is_sqlite and any(words in str(error.orig) for words in _GONE)
 
     def _is_full(self, error: BaseException | None) -> bool:
         """Whether there is no room. SQLite then ends the transaction, so what is raised may be of its savepoint."""
@@ -233,7 +264,8 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session that commits at its end and rolls back on any error.
 
-        Raises `BusyError` when it cannot begin, `FullError` when there is no room for what it writes.
+        Raises `BusyError` when it cannot begin, `FullError` when there is no room for what it writes,
+        `UnreachableError` when the database is gone.
         """
         with self._in_words():
             async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
@@ -243,10 +275,19 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe when several processes start at once.
 
-        Raises `BusyError` when another process holds the database, `SettingsError` when it cannot be reached.
+        Raises `BusyError` when another process holds the database, `SettingsError` when it cannot be reached, or a
+        newer version of the program has made it: then nothing in it is touched.
         """
         try:
             await asyncio.to_thread(self._upgrade)
+        except CommandError as error:
+            if not isinstance(unknown := error.__cause__, ResolutionError):
+                raise  # a fault of the migrations
+            raise SettingsError(
+                f"The database is of a newer version of assistant: its schema is {unknown.argument}, and this version "
+                f"knows {_newest()} at most.",
+                "Start the newer version, or restore the data from before the upgrade.",
+            ) from error
         except ProgrammingError:
             raise  # a fault of the migration, not of the database
         except DBAPIError as error:
@@ -254,14 +295,19 @@ class Database:
                 raise _busy() from error
             if self._is_full(error):
                 raise _full() from error
-            raise self._unreachable(str(error.orig)) from error
+            raise self._unusable(str(error.orig)) from error
         except OSError as error:
-            raise self._unreachable(str(error)) from error
+            raise self._unusable(str(error)) from error
 
-    def _unreachable(self, reason: str) -> SettingsError:
-        shown = make_url(self.url).render_as_string(hide_password=True)
+    def _unusable(self, reason: str) -> SettingsError:
+        address, reason = make_url(self.url), " ".join(reason.split())[:200]
+        if self.is_sqlite:
+            return SettingsError(
+                f"The database {address.database} cannot be used: {reason}.",
+                "Let assistant read and write it and its folder, or restore it where it is damaged.",
+            )
         return SettingsError(
-            f"database.url: {shown} cannot be used: {' '.join(reason.split())[:200]}.",
+            f"database.url: {address.render_as_string(hide_password=True)} cannot be used: {reason}.",
             "Start that server, or correct the address.",
         )
 
@@ -274,7 +320,7 @@ class Database:
 
     async def schema_is_current(self) -> bool:
         """Whether the schema is at the newest migration."""
-        head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        head = _newest()
 
         def current(connection: Connection) -> str | None:
             return MigrationContext.configure(connection).get_current_revision()
@@ -282,7 +328,7 @@ class Database:
         try:
             async with self._reader.connect() as connection:
                 return await connection.run_sync(current) == head
-        except DBAPIError:
+        except (DBAPIError, UnreachableError):
             return False
 
     async def close(self) -> None:

@@ -31,6 +31,8 @@ from assistant.settings import IndexSettings, Source
 _STORED = frozenset({"indexed", access.LEAVING})
 # How LanceDB, SQLite and Postgres word it that there is no room left, or no more than a quota.
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "os error 122", "disk is full", "disk full")
+# How they word it that nothing may be written.
+_UNWRITABLE = ("permission denied", "os error 13", "read-only file system", "os error 30")
 
 
 async def sync(
@@ -62,26 +64,32 @@ async def sync(
             ways = Ways(drop_others, configured, allow_removals, retry_failed, whole)
             report = await _run(parts, wanted, ways, beat)
         except BaseException as error:
-            full = _disk_is_full(error)
+            stopped = _stopped_by(error)
             told = error.problem if isinstance(error, AssistantError) else type(error).__name__
             # The database may be on the disk that is full: then the next run notes that this one is over.
             with contextlib.suppress(SQLAlchemyError, AssistantError):
-                await asyncio.shield(beat.end("failed", full.problem if full else told, None))
-            if full:
-                raise full from error
+                await asyncio.shield(beat.end("failed", stopped.problem if stopped else told, None))
+            if stopped:
+                raise stopped from error
             raise
         report.seconds = round(time.monotonic() - began, 2)
         await beat.end("done", report.held, report)
         return report
 
 
-def _disk_is_full(error: BaseException) -> ReleaseError | None:
+def _stopped_by(error: BaseException) -> ReleaseError | None:
+    """What an admin can do where the disk of the index takes nothing; None for any other error."""
     told = "" if isinstance(error, AssistantError) else str(error).lower()
     full = isinstance(error, FullError) or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     if full or any(s in told for s in _FULL):
         return ReleaseError(
             "There is no room on the disk for the index; the release before it goes on serving.",
             "Free some space and run `assistant index sync` again.",
+        )
+    if any(s in told for s in _UNWRITABLE):
+        return ReleaseError(
+            "The index may not be written; the release before it goes on serving.",
+            "Let assistant write its folder and run `assistant index sync` again.",
         )
     return None
 
@@ -98,6 +106,9 @@ def made_by(embedder: Reader, settings: IndexSettings) -> tuple[str, str, str]:
 async def _run(parts: Parts, wanted: Sequence[Source], ways: Ways, beat: Beat) -> Report:
     report = Report()
     prints = made_by(parts.embedder, parts.settings)
+    # An index that cannot be reached just now must not be taken for a damaged one, and made anew.
+    await parts.store.names()
+    await release.restore(parts.db, parts.store)
     rules, current = await _noted(parts, wanted, ways)
     able = await listed(parts, wanted, report, beat)
     if current is not None and not await release.is_whole(parts.store, current):

@@ -84,13 +84,19 @@ async def point(session: AsyncSession, release: ReleaseRow, by: str) -> None:
 
 async def whole(store: Store, release: ReleaseRow) -> Table:
     """A release's table, read back and compared with what SQL knows of it. Raises `ReleaseError` when they differ."""
-    table = await store.open(release.table_name, release.version)
     try:
-        held = await table.contents()
+        table = await store.open(release.table_name, release.version)
+    except ReleaseError as error:
+        raise ReleaseError(f"Release {release.id} cannot be opened ({type(error.__cause__).__name__}).") from error
+    try:
+        complete = await table.is_complete()
+        held = await table.contents() if complete else None
         await table.searchable()
     except Exception as error:
         # LanceDB raises whatever its reader met on a damaged file.
         raise ReleaseError(f"Release {release.id} cannot be read ({type(error).__name__}).") from error
+    if held is None:
+        raise ReleaseError(f"Release {release.id} is of an older version of assistant, and this one cannot search it.")
     known = Contents(release.passages, held.documents, release.content_hash, release.vectors_hash)
     if held != known:
         raise ReleaseError(
@@ -109,6 +115,24 @@ async def is_whole(store: Store, row: ReleaseRow) -> bool:
     except ReleaseError:
         return False
     return True
+
+
+async def restore(db: Database, store: Store) -> None:
+    """Keep again what was set aside as damaged and is found whole: its disk or server may have been away."""
+    async with db.read() as session:
+        aside = await set_aside(session)
+    for row in aside:
+        try:
+            await whole(store, row)
+        except ReleaseError:
+            continue
+        await _keep_again(db, row)
+
+
+async def _keep_again(db: Database, row: ReleaseRow) -> None:
+    row.state, row.note = "retired" if row.retired_at else "ready", ""
+    async with db.write() as session:
+        await session.exec(update(ReleaseRow).where(col(ReleaseRow.id) == row.id).values(state=row.state, note=""))
 
 
 async def set_version(db: Database, made: ReleaseRow, version: int) -> None:
@@ -246,7 +270,7 @@ def _became(before: frozenset[tuple[int, str]] | None, now_: frozenset[tuple[int
 async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
     """The active release, read and found whole; else the newest whole one before it, with the damage noted.
 
-    Raises `ReleaseError` when there is none.
+    Raises `ReleaseError` when there is none, and when the index as a whole cannot be reached: then nothing is noted.
     """
     async with db.read() as session:
         first = await active(session)
@@ -261,6 +285,9 @@ async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
         try:
             table = await whole(store, release)
         except ReleaseError as error:
+            await store.names()
+            if release.state == "damaged":
+                continue  # said and noted before
             log.error("%s It is set aside; the newest whole release serves. Run `assistant index sync`.", error)
             async with db.write() as session:
                 damaged = await session.get(ReleaseRow, release.id)
@@ -274,6 +301,8 @@ async def open_active(db: Database, store: Store) -> tuple[ReleaseRow, Table]:
                 assert fresh is not None
                 await point(session, fresh, "damage check")
             return fresh, table
+        if release.state == "damaged":
+            await _keep_again(db, release)
         return release, table
     raise ReleaseError("No release is whole.", "Run `assistant index sync`: it builds the index anew.")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -137,7 +139,18 @@ class Store:
         return moved
 
     async def names(self) -> list[str]:
-        return list((await (await self._connect()).list_tables()).tables)
+        """The tables that are there. Raises `ReleaseError` when that cannot be seen."""
+        try:
+            if "://" not in self.uri:
+                # LanceDB calls a folder that it may not enter an invalid value.
+                with suppress(FileNotFoundError):
+                    await asyncio.to_thread(os.listdir, self.uri)
+            return list((await (await self._connect()).list_tables()).tables)
+        except Exception as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise ReleaseError(
+                f"The index {self.uri} cannot be opened: {why}.", "Check that address, and that assistant may read it."
+            ) from error
 
     async def drop(self, name: str) -> None:
         await (await self._connect()).drop_table(name, ignore_missing=True)
@@ -217,6 +230,10 @@ class Table:
         except (OSError, RuntimeError, ValueError):
             return False
         return True
+
+    async def is_complete(self) -> bool:
+        """Whether it has every column that is searched; one that an older version made may not."""
+        return set(schema(1).names) <= set((await self._table.schema()).names)
 
     async def count(self) -> int:
         return int(await self._table.count_rows())

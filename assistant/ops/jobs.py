@@ -6,6 +6,7 @@ Every process also holds a lease of its own while it lives, so that others can t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import LeaseRow, Message
 from assistant.domain import now
+from assistant.errors import AssistantError
 from assistant.memory import threads, work
 
 log = logging.getLogger(__name__)
@@ -113,15 +115,18 @@ async def run(db: Database, owner: str, jobs: Sequence[Job]) -> None:
     """Hold the leases and do the jobs for as long as the process runs; cancel to end."""
     ours = asyncio.Event()
     loops = [asyncio.create_task(_again(job, ours), name=f"job {job.name}") for job in jobs]
+    failing = ""
     try:
         while True:
-            await _guarded(lambda: _beat(db, owner, ours), "leases")
+            failing = await _guarded(lambda: _beat(db, owner, ours), "leases", failing)
             await asyncio.sleep(BEAT_S)
     finally:
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-        await asyncio.shield(give_back(db, owner))
+        # Where the database is gone they run out by themselves.
+        with contextlib.suppress(AssistantError):
+            await asyncio.shield(give_back(db, owner))
 
 
 async def _beat(db: Database, owner: str, ours: asyncio.Event) -> None:
@@ -133,15 +138,31 @@ async def _beat(db: Database, owner: str, ours: asyncio.Event) -> None:
 
 
 async def _again(job: Job, ours: asyncio.Event) -> None:
+    failing = ""
     while True:
         await ours.wait()
-        await _guarded(job.work, job.name)
+        failing = await _guarded(job.work, job.name, failing)
         await asyncio.sleep(job.every_s)
 
 
-async def _guarded(work: Callable[[], Awaitable[object]], name: str) -> None:
+async def _guarded(work: Callable[[], Awaitable[object]], name: str, failing: str) -> str:
+    """Do a job. Returns why it failed, which is logged once: what is down for a night would fill the log.
+
+    `failing` is why it failed the last time, empty where it did not.
+    """
     try:
         await work()
-    except Exception:
+    except AssistantError as error:
+        why = f"{error} ({' '.join(str(error.__cause__).split())[:200]})" if error.__cause__ else str(error)
+        if why != failing:
+            log.error("the job %s failed and is tried again: %s", name, why)
+        return why
+    except Exception as error:
         # The edge of what runs by itself: it must outlive a bad moment of the database.
-        log.exception("the job %s failed; it goes on", name)
+        why = f"{type(error).__name__}: {error}"
+        if why != failing:
+            log.exception("the job %s failed; it goes on", name)
+        return why
+    if failing:
+        log.warning("the job %s works again", name)
+    return ""

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import InputError
+from assistant.errors import AssistantError, InputError
 from assistant.masking import mask_logs
 from assistant.settings import Settings
 from assistant.texts import pick, section
@@ -44,12 +44,16 @@ SHUTDOWN_S = 5
 class Front:
     """One ASGI application: the starting page and the health routes, then the whole site."""
 
-    def __init__(self, settings: Settings, *, first_index: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, *, first_index: bool = True, give_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """`give_up` is called when the start has failed, for a reason that `failure` then holds."""
         self._settings = settings
         self._first_index = first_index
+        self._give_up = give_up
+        self.failure: BaseException | None = None
         self._site: App | None = None
         self._stage = "loading"
-        self._failed = ""
         self._has_index = False
         self._done = (0, 0)
         self._began = time.monotonic()
@@ -74,6 +78,7 @@ class Front:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._loading = asyncio.create_task(self._load(), name="load")
+        self._loading.add_done_callback(self._loaded)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._loading.cancel()
@@ -85,32 +90,31 @@ class Front:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _load(self) -> None:
-        try:
-            if self._first_index:
-                await _begin_first_index(self._settings)
-            await asyncio.to_thread(_import_heavy, self._settings)
-            self._stage = "opening"
-            # Imported only here: earlier they would delay the open port.
-            from assistant import bootstrap
-            from assistant.web import house, opening, site
+        if self._first_index:
+            await _begin_first_index(self._settings)
+        await asyncio.to_thread(_import_heavy, self._settings)
+        self._stage = "opening"
+        # Imported only here: earlier they would delay the open port.
+        from assistant import bootstrap
+        from assistant.web import house, opening, site
 
-            parts = await self._stack.enter_async_context(bootstrap.serving(self._settings))
-            house.furnish(parts)
-            self._stack.callback(house.furnish, None)
-            built = site.build(self._settings)
-            self._site = built
-            # A tenth of a turn's CPU, and pauses.
-            bootstrap.settled()
-            self._stage = "ready"
-            opening.announce(self._settings)
-            log.info("ready after %.1f s", time.monotonic() - self._began)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            # The port stays open and says so; the log has the rest.
-            self._failed = str(error) if type(error).__module__ == "assistant.errors" else type(error).__name__
+        parts = await self._stack.enter_async_context(bootstrap.serving(self._settings))
+        house.furnish(parts)
+        self._stack.callback(house.furnish, None)
+        built = site.build(self._settings)
+        self._site = built
+        # A tenth of a turn's CPU, and pauses.
+        bootstrap.settled()
+        self._stage = "ready"
+        opening.announce(self._settings)
+        log.info("ready after %.1f s", time.monotonic() - self._began)
+
+    def _loaded(self, loading: asyncio.Task[None]) -> None:
+        if not loading.cancelled() and (failure := loading.exception()) is not None:
+            # Raised to whoever started the server, once its port is shut.
+            self.failure = failure
             self._stage = "failed"
-            log.exception("the start failed")
+            self._give_up()
 
     async def _ready(self, send: Send) -> None:
         state: dict[str, Any] = {
@@ -118,15 +122,16 @@ class Front:
             "stage": self._stage,
             "seconds": round(time.monotonic() - self._began, 1),
         }
-        if self._failed:
-            state["problem"] = self._failed
         if self._site is not None:
             from assistant.web import house, reindex
 
-            state["ready"] = not await self._indexing()
-            state["index"] = await reindex.progress(house.parts().db)
-            if not state["ready"]:
-                state["stage"] = "indexing"
+            try:
+                state["ready"] = not await self._indexing()
+                state["index"] = await reindex.progress(house.parts().db)
+            except AssistantError as error:
+                state |= {"ready": False, "stage": "failed", "problem": str(error)}
+            else:
+                state["stage"] = self._stage if state["ready"] else "indexing"
         await _answer(send, 200 if state["ready"] else 503, state)
 
     async def _indexing(self) -> bool:
@@ -142,19 +147,15 @@ class Front:
 
     async def _starting(self, scope: Scope, send: Send) -> None:
         if scope["path"].startswith("/v1/"):  # programs read one language, and no page
-            said = section("en", "web")["start_failed" if self._failed else "starting"]
-            await _answer(send, 503, {"detail": f"{said}."})
+            await _answer(send, 503, {"detail": f"{section('en', 'web')['starting']}."})
             return
         headers = dict(scope["headers"])
         language = pick(headers.get(b"accept-language", b"").decode("latin-1"), self._settings.chat.language)
         words = section(language, "web")
         text = (PAGES / "starting.html").read_text(encoding="utf-8")
-        if self._failed:
-            say, more = words["start_failed"], self._failed
-        else:
-            say, more = words["starting"], words["starting_more"]
-            if self._done[1]:
-                more = words["starting_index"].format(done=self._done[0], total=self._done[1])
+        say, more = words["starting"], words["starting_more"]
+        if self._done[1]:
+            more = words["starting_index"].format(done=self._done[0], total=self._done[1])
         refresh = '<meta http-equiv="refresh" content="1">'
         for key, value in {"LANG": language, "SAY": say, "MORE": _escaped(more), "REFRESH": refresh}.items():
             text = text.replace(f"%{key}%", value)
@@ -216,13 +217,20 @@ def _free(host: str, port: int) -> None:
 
 
 async def serve(settings: Settings, *, first_index: bool = True) -> None:
-    """Serve until the process is told to stop. One worker: Chainlit keeps its sockets in the process."""
+    """Serve until the process is told to stop. One worker: Chainlit keeps its sockets in the process.
+
+    Raises why the start failed: what started this process sees that it ended, and may start it again.
+    """
     import uvicorn
+
+    def give_up() -> None:
+        server.should_exit = True
 
     mask_logs()
     _free(settings.web.host, settings.web.port)
+    front = Front(settings, first_index=first_index, give_up=give_up)
     config = uvicorn.Config(
-        Front(settings, first_index=first_index),
+        front,
         host=settings.web.host,
         port=settings.web.port,
         # The shield decides itself whose forwarded addresses count.
@@ -234,7 +242,10 @@ async def serve(settings: Settings, *, first_index: bool = True) -> None:
         timeout_graceful_shutdown=SHUTDOWN_S,
         lifespan="on",
     )
-    await uvicorn.Server(config).serve()
+    server = uvicorn.Server(config)
+    await server.serve()
+    if front.failure is not None:
+        raise front.failure
 
 
 def run(settings: Settings, *, first_index: bool = True) -> None:

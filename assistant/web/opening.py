@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from assistant.memory import demo
 from assistant.settings import Settings
@@ -17,5 +18,7 @@ def announce(settings: Settings) -> None:
     for account in accounts:
         groups = ", ".join(account["groups"])
         lines.append(f"  {account['email']:<{width}}  {account['password']:<22}  {groups}")
-    sys.stderr.write("\n".join(lines) + "\n")
-    sys.stderr.flush()
+    # What the disk of the log has no room for keeps nobody from being served.
+    with suppress(OSError):
+        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.flush()

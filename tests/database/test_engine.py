@@ -27,7 +27,7 @@ from assistant.database import engine as engine_module
 from assistant.database.engine import Database, insert_new
 from assistant.database.tables import Message, Person, UsageRow
 from assistant.database.words import alembic_knows
-from assistant.errors import BusyError, FullError, SettingsError
+from assistant.errors import BusyError, FullError, SettingsError, UnreachableError
 from tests.database import postgres as server
 
 PROJECT = Path(__file__).parents[2]
@@ -157,6 +157,19 @@ async def test_a_migration_that_fails_half_way_leaves_nothing_behind(
         assert await db.schema_is_current()
 
 
+async def test_a_database_of_a_newer_version_is_refused_in_words_and_left_as_it_is(empty_url: str) -> None:
+    async with opened(empty_url) as db:
+        await db.migrate()
+        async with db.write() as session:
+            await (await session.connection()).execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(SettingsError, match=r"newer version of assistant: its schema is 9999, .* 00\d\d at most"):
+            await db.migrate()
+        async with db.read() as session:
+            kept = await (await session.connection()).execute(text("SELECT version_num FROM alembic_version"))
+            assert kept.scalars().all() == ["9999"]
+        assert not await db.schema_is_current()
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -177,7 +190,31 @@ async def test_a_database_that_cannot_be_used_is_named_in_one_line_without_its_p
             await db.migrate()
     assert "\n" not in str(caught.value)
     assert "pw-canary" not in str(caught.value)
+    assert ("Start that server" in caught.value.action) == url.startswith("postgresql")
     assert caught.value.action
+
+
+async def test_a_database_that_is_gone_while_people_ask_is_said_to_be_and_shows_no_address(tmp_path: Path) -> None:
+    (tmp_path / "damaged.db").write_bytes(b"This was a database once. " * 100)
+    for url in ("postgresql+asyncpg://test:pw-canary@127.0.0.1:9/a", f"sqlite+aiosqlite:///{tmp_path / 'damaged.db'}"):
+        async with opened(url) as db:
+            for session in (db.read, db.write):
+                with pytest.raises(UnreachableError) as caught:
+                    async with session() as asked:
+                        await asked.exec(select(Person))
+                assert str(caught.value).startswith("The database does not answer")
+                assert "127.0.0.1" not in str(caught.value)
+
+
+async def test_a_server_that_ends_a_connection_is_no_fault_of_ours_and_the_next_look_is_answered(postgres: str) -> None:
+    async def cut(db: Database) -> None:
+        async with db.read() as session:
+            await (await session.connection()).execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async with opened(postgres.format("migrated")) as db:
+        with pytest.raises(UnreachableError):
+            await cut(db)
+        assert await rows(db) >= 0
 
 
 async def test_a_postgres_that_has_no_such_database_says_so(postgres: str) -> None:

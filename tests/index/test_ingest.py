@@ -428,6 +428,23 @@ async def test_a_full_disk_ends_a_run_with_a_clear_error_and_the_old_release_ser
     assert (await index.sync()).added == 1
 
 
+async def test_an_index_that_may_not_be_written_ends_a_run_with_a_clear_error_and_the_old_release_serves(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.sync(FILES)
+    before = await content(index)
+
+    async def refused(*_: object) -> None:
+        raise RuntimeError("lance error: LanceError(IO): Permission denied (os error 13) at path /index/x.lance")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "add", refused)
+        with pytest.raises(ReleaseError, match=r"may not be written; the release before it .* Let assistant write"):
+            await index.sync({"new.md": "# New\n\nNews."})
+    assert await content(index) == before
+    assert (await index.sync()).added == 1
+
+
 async def test_a_document_deleted_from_sql_while_a_run_goes_on_is_written_whole(index: Index) -> None:
     await index.sync(FILES)
     async with index.db.write() as session:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import lancedb
 import pytest
 from sqlmodel import col, select, update
 
@@ -186,6 +187,48 @@ async def test_losing_the_whole_folder_is_a_clear_error_and_repaired_by_a_run(tw
     with pytest.raises(ReleaseError, match="No release is whole"):
         await release.open_active(two.db, two.store)
     assert (await two.sync()).documents == 5
+
+
+async def test_an_index_that_was_away_for_a_while_is_kept_as_it_was_and_nothing_is_embedded_anew(two: Index) -> None:
+    before, there, away = await served(two), two.home / "index", two.home / "away"
+    there.rename(away)
+    with pytest.raises(ReleaseError, match="No release is whole"):
+        await release.open_active(two.db, Store(str(there)))
+    assert await states(two) == {1: "damaged", 2: "damaged"}
+    shutil.rmtree(there, ignore_errors=True)
+    away.rename(there)
+    assert await served(two) == before
+    assert await states(two) == {1: "damaged", 2: "ready"}
+    spent = two.embedder.embedded
+    assert (await two.sync({"new.md": "# New\n\nNews."})).release == 3
+    assert two.embedder.embedded - spent == 1
+    assert await states(two) == {1: "retired", 2: "retired", 3: "ready"}
+
+
+async def test_an_index_that_cannot_be_opened_is_not_taken_for_a_damaged_one(two: Index) -> None:
+    before, there, away = await served(two), two.home / "index", two.home / "away"
+    there.rename(away)
+    there.write_text("no folder")
+    with pytest.raises(ReleaseError, match=r"The index .* cannot be opened: Not a directory\."):
+        await release.open_active(two.db, Store(str(there)))
+    with pytest.raises(ReleaseError, match=r"cannot be opened: Not a directory\."):
+        await two.sync({"new.md": "# New\n\nNews."})
+    there.unlink()
+    away.rename(there)
+    assert await served(two) == before
+    assert await states(two) == {1: "retired", 2: "ready"}
+
+
+async def test_a_release_of_an_older_version_is_called_one_and_made_anew(index: Index) -> None:
+    await index.sync(PAGES)
+    table = await (await lancedb.connect_async(index.store.uri)).open_table((await row_of(index, 1)).table_name)
+    await table.drop_columns(["codes"])
+    async with index.db.write() as session:
+        await session.exec(update(ReleaseRow).values(version=await table.version()))
+    with pytest.raises(ReleaseError, match="No release is whole"):
+        await release.open_active(index.db, index.store)
+    assert "is of an older version of assistant" in (await row_of(index, 1)).note
+    assert (await index.sync()).release == 2
 
 
 async def test_a_release_before_the_active_one_is_preferred_to_one_after_it(two: Index) -> None:

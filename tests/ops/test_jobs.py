@@ -16,7 +16,7 @@ from sqlmodel import select
 from assistant.database.engine import Database
 from assistant.database.tables import LeaseRow, Message, Thread, WorkRow
 from assistant.domain import Asker, now
-from assistant.errors import BusyError
+from assistant.errors import BusyError, UnreachableError
 from assistant.memory import threads
 from assistant.ops import jobs
 from tests.ops.conftest import answered
@@ -97,6 +97,32 @@ async def test_a_job_that_fails_is_done_again(db: Database, caplog: pytest.LogCa
     running.cancel()
     await asyncio.wait([running])
     assert "moody" in caplog.text
+
+
+async def test_what_is_down_for_a_night_is_logged_once_and_so_is_its_end(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 5:
+            raise UnreachableError("The database does not answer.") from OSError("connection\nrefused")
+        enough.set()
+        await asyncio.sleep(60 * (tries > 6))
+
+    running = asyncio.create_task(jobs.run(db, "a", [jobs.Job("patient", 0.001, work)]))
+    await asyncio.wait_for(enough.wait(), 10)
+    while tries < 7:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    assert [r.getMessage() for r in caplog.records if "patient" in r.getMessage()] == [
+        "the job patient failed and is tried again: The database does not answer. (connection refused)",
+        "the job patient works again",
+    ]
 
 
 async def test_a_database_that_is_busy_at_the_start_only_delays_the_jobs(

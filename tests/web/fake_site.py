@@ -66,6 +66,7 @@ def _stub() -> None:
 
     bootstrap.serving = parts
     bootstrap.database = database
+    bootstrap.settled = lambda: None
     sys.modules["assistant.bootstrap"] = bootstrap
     assistant.bootstrap = bootstrap
     from assistant.commands import releases

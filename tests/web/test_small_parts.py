@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,12 +24,13 @@ from assistant.domain import (
 )
 from assistant.settings import Settings
 from assistant.texts import day, figure, section
-from assistant.web.admin.render import by, when
+from assistant.web.admin.render import by, when, with_what
 from assistant.web.app import Front
 from assistant.web.citations import linked
 from assistant.web.in_words import Usual, duration, line, money, place, rows
 from assistant.web.limits import Tries
 from assistant.web.marks import carrying, claims_citing, flowing, pieces
+from assistant.web.opening import announce
 from assistant.web.sessions import Visit, enter, zone_named
 from assistant.web.templating import code
 from assistant.web.today import nearest_today, text_today
@@ -59,6 +62,15 @@ async def test_a_program_is_told_in_data_that_the_server_is_starting_and_a_brows
     assert answer.headers["content-type"].startswith(kind)
     assert "The assistant is starting" in answer.text
     assert (kind == "text/html") == ("<html" in answer.text)
+
+
+def test_a_full_log_keeps_nobody_from_being_served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        announce(Settings(data=tmp_path))
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_a_claim_is_marked_by_its_own_words() -> None:
@@ -203,7 +215,18 @@ def test_what_is_no_time_zone_changes_nothing(name: str) -> None:
 def test_what_runs_by_itself_is_named_in_words_and_people_by_their_address() -> None:
     assert by("de", "schedule") == "Zeitplan"
     assert by("en", "indexing run") == "an indexing run"
+    assert by("de", "damage check") == "Prüfung auf Schäden"
     assert by("de", "ada@demo.example") == "ada@demo.example"
+
+
+def test_what_a_deed_was_done_with_is_said_in_the_readers_language_and_names_stay() -> None:
+    assert with_what("de", "re-index", "wiki, allow removals, retry failed") == (
+        "wiki, Wegfall zugelassen, Fehlgeschlagenes noch einmal"
+    )
+    assert with_what("en", "re-index", "wiki, allow removals") == "wiki, allow removals"
+    assert with_what("de", "add key", "0a1b asks as ada@demo.example") == "0a1b fragt als ada@demo.example"
+    assert with_what("de", "dismiss contradiction", "7: documents 1 and 2") == "7: Dokumente 1 und 2"
+    assert with_what("de", "add term", "bot asks as Ada: a robot") == "bot asks as Ada: a robot"
 
 
 def test_a_command_in_a_sentence_looks_like_one_and_nothing_else_becomes_markup() -> None:

@@ -47,9 +47,16 @@ def did(language: str, action: str) -> str:
         return action
 
 
+def with_what(language: str, action: str, subject: str) -> str:
+    """What a deed of the audit log was done with: names and numbers as they stand, what we say of them in words."""
+    if action == "re-index":
+        return ", ".join(reason(language, part) for part in subject.split(", "))
+    return reason(language, subject) if action in {"add key", "dismiss contradiction"} else subject
+
+
 # Who is no person, as rows of the database name it.
 _BY_ITSELF = {"first start": "by_first_start", "schedule": "by_schedule", "command line": "by_command_line",
-              "indexing run": "by_indexing_run"}  # fmt: skip
+              "indexing run": "by_indexing_run", "damage check": "by_damage_check"}  # fmt: skip
 
 
 def by(language: str, who: str) -> str:
@@ -65,6 +72,7 @@ def page(request: Request, asker: Asker, name: str, **values: Any) -> HTMLRespon
         when=partial(when, language),
         where=partial(place, language),
         did=partial(did, language),
+        with_what=partial(with_what, language),
         whose=partial(by, language),
         on_day=lambda text: day(language, datetime.fromisoformat(text)),
         why=partial(reason, language),
