@@ -150,9 +150,11 @@
     // What is left: a button that is an icon alone says what it does by its place.
     for (const node of document.querySelectorAll("button:not([aria-label]):not(:has(img[alt]))")) {
       if (node.textContent.trim() || node.closest("#source-panel")) continue;
-      const key = node.closest(".ai-message") ? "copy" : node.closest("form") ? "show_password" : node.closest("main, #root") ? "down" : "";
+      const key = node.closest(".bg-card") ? "copy_code" : node.closest(".ai-message") ? "copy" : node.closest("form") ? "show_password" : node.closest("main, #root") ? "down" : "";
       node.setAttribute("aria-label", words[key] || FALLBACK[key] || "…");
     }
+    // What scrolls sideways is reached by the keyboard, too.
+    for (const code of document.querySelectorAll(".prose .bg-accent:not([tabindex])")) code.tabIndex = 0;
     for (const list of document.querySelectorAll('ul[data-sidebar="menu"]:not([role])')) list.setAttribute("role", "group");
     for (const item of document.querySelectorAll('ul[data-sidebar="menu"] > li:not([role])')) item.setAttribute("role", "presentation");
   };
@@ -361,7 +363,9 @@
 
   // Lines that begin with a tab are code.
   const coded = (text) => text.split(/^(\t.*(?:\n\t.*)*)/m)
-    .map((part, i) => (i % 2 ? el("code", { class: "block" }, part.replace(/^\t/gm, "")) : part)).filter((part) => part !== "");
+    .map((part, i, all) => i % 2 ? el("code", { class: "block", tabindex: "0" }, part.replace(/^\t/gm, ""))
+      : part.replace(i ? /^\n+/ : "", "").replace(i + 1 < all.length ? /\n+$/ : "", ""))
+    .filter((part) => part !== "");
 
   const open = async (answer, n, chip) => {
     if (!(await whoAmI())) return;

@@ -76,6 +76,12 @@ _MEASURE = re.compile(
     r"\b(wie)\s+(?:lange?|oft|weit|bald|spät|früh|schnell|hoch|groß|alt)\b",
     re.IGNORECASE,
 )
+# What may be answered by where a link leads.
+_ASKS_WHERE = re.compile(
+    r"\b(?:where|links?|urls?|address(?:es)?|web ?sites?|sites?|pages?|forms?|portals?|dashboards?|e-?mails?|contacts?|"
+    r"register|apply|download|sign ?up|wo|seiten?|formulare?|adressen?|anmelden|herunterladen|kontakt)\b",
+    re.IGNORECASE,
+)
 # Code, and to whom a mail went.
 _NO_ANSWER = re.compile(r"[{};=<>|\\]{2,}|^\s*(?:\$|#!|//|import |def |<|To: |Cc: )|\{%|\{\{")
 
@@ -212,18 +218,23 @@ async def quote(prompt: str, embedder: Embedder | None = None) -> str:
         if all(s.passage.n != sentence.passage.n or abs(s.position - sentence.position) > 2 for s in chosen):
             chosen.append(sentence)
     shown: set[tuple[int, int]] = set()
-    asked = frozenset(_asked(question))
-    quotes = [_quotation(of_passage[s.passage.n], s.position, asked, shown) for s in chosen]
+    asked, targets = frozenset(_asked(question)), _ASKS_WHERE.search(question) is not None
+    quotes = [_quotation(of_passage[s.passage.n], s.position, asked, shown, targets=targets) for s in chosen]
     return "\n\n".join([say(language, "chat.quoted"), *quotes])
 
 
-def _quotation(around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]) -> str:
-    """A sentence in its surroundings with its number, and below it the block of code that it opens."""
+def _quotation(
+    around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]], *, targets: bool
+) -> str:
+    """A sentence in its surroundings with its number, and below it the block of code that it opens.
+
+    `targets` says that where its links lead is to be told.
+    """
     one = around[at]
     if one.is_code:
         text, end = _flat(around[at - 1].text if at else one.passage.title), at
     else:
-        text, end = _window(around, at, asked, shown)
+        text, end = _window(around, at, asked, shown, targets=targets)
     block = _block(around, end)
     if not block or (block[0].passage.n, block[0].position) in shown:
         return f"> {text} [{one.passage.n}]"
@@ -239,7 +250,7 @@ def _lines(text: str, start: int, end: int) -> str:
 
 
 def _window(
-    around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]]
+    around: Sequence[_Sentence], at: int, asked: frozenset[str], shown: set[tuple[int, int]], *, targets: bool
 ) -> tuple[str, int]:
     """A sentence in bold among its neighbours, as they stand in the passage, cut at sentence ends; and their end.
 
@@ -267,8 +278,8 @@ def _window(
     for sentence in around[first : last + 1]:
         shown.add((sentence.passage.n, sentence.position))
         best = sentence.position == at
-        # Where a link leads is for whoever asked for it; beside that a page shows no addresses either.
-        said = sentence.text if best else facts.without_targets(sentence.text)
+        # A page shows no addresses either.
+        said = sentence.text if best and targets else facts.without_targets(sentence.text)
         piece = _flat(table_rows.as_line(said, WINDOW_CHARS, asked))
         if out:
             out += _APART if _set_apart(around[sentence.position - 1], sentence) else " "

@@ -50,6 +50,7 @@ async def me(asker: SignedIn) -> dict[str, Any]:
         "good",
         "bad",
         "copy",
+        "copy_code",
         "down",
         "input",
     )

@@ -57,16 +57,19 @@ async def test_an_address_is_quoted_as_it_must_be_copied() -> None:
     assert f"is at `{address}` now." in stream.feed(answer) + stream.close()
 
 
-async def test_where_links_lead_is_said_in_the_sentence_that_answers_and_not_beside_it() -> None:
+async def test_where_links_lead_is_said_in_the_sentence_that_answers_to_whoever_asks_for_it() -> None:
     text = (
         "Read the rules (https://rules.example/a/long/one) before, please. The travel form "
         "(https://forms.example/t?id=7) is for trips. Ask Mara (mara@x.example) for the rest of it."
     )
-    answer = await extract.quote(prompt("travel form trips", passage(text)))
+    answer = await extract.quote(prompt("where is the travel form for trips", passage(text)))
     assert (
         "> Read the rules before, please. **The travel form (https://forms.example/t?id=7) is for trips.** "
         "Ask Mara for the rest of it. [1]"
     ) in answer
+    assert {c.verdict for c in verify.check(answer, {1: passage(text)})} == {Verdict.SUPPORTED}
+    answer = await extract.quote(prompt("what is for trips", passage(text)))
+    assert "**The travel form is for trips.**" in answer
     assert {c.verdict for c in verify.check(answer, {1: passage(text)})} == {Verdict.SUPPORTED}
 
 
