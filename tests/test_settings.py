@@ -197,6 +197,14 @@ def test_a_strong_secret_is_taken_from_the_environment_and_never_printed(
 COMMAND = Path(sys.executable).with_name("assistant")
 
 
+@pytest.fixture(scope="module")
+def work_of_help() -> float:
+    """Seconds of processor time that the quickest command takes on this machine."""
+    before = _work_of_children()
+    subprocess.run([COMMAND, "--help"], capture_output=True, check=True, timeout=60)
+    return _work_of_children() - before
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -212,16 +220,16 @@ COMMAND = Path(sys.executable).with_name("assistant")
         ("[database]\nurl = 'postgresql+asyncpg://u:canary-value@127.0.0.1:9/d'", "Start that server"),
     ],
 )
-def test_a_command_ends_with_two_within_two_seconds_and_one_line_on_stderr(
-    tmp_path: Path, text: str | None, told: str
+def test_a_command_ends_with_two_soon_and_with_one_line_on_stderr(
+    tmp_path: Path, text: str | None, told: str, work_of_help: float
 ) -> None:
     file = written(tmp_path, text) if text is not None else tmp_path / "nowhere.toml"
     before = _work_of_children()
     ended = subprocess.run(
-        [COMMAND, "users", "list", "--config", file], capture_output=True, text=True, check=False, timeout=10
+        [COMMAND, "users", "list", "--config", file], capture_output=True, text=True, check=False, timeout=60
     )
-    # Its own work, so that a busy test machine changes nothing; nothing in it waits.
-    assert _work_of_children() - before < 2
+    # Its own work beside that of --help, so that a busy or slow test machine changes nothing; nothing in it waits.
+    assert _work_of_children() - before < 4 * work_of_help
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
