@@ -64,6 +64,11 @@ class CitationFilter:
     def close(self) -> str:
         return self._drain(final=True)
 
+    @property
+    def in_code(self) -> bool:
+        """Whether a block of code is open, which `close()` ends."""
+        return self._fence is not None
+
     def _drain(self, *, final: bool) -> str:
         out: list[str] = []
         while self._held:

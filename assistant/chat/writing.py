@@ -91,4 +91,7 @@ async def stream(
                 shown.append(rest)
                 yield Delta(text=rest)
         finally:
+            if cited.in_code:
+                # Stopped in the middle of it: what is said below must not read as code.
+                shown.append(cited.close())
             record.attempts.extend(call.attempts)

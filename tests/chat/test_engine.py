@@ -478,6 +478,24 @@ async def test_somebody_elses_thread_is_refused_before_anything_is_stored(office
     assert len((await threads.reopen(office.index.db, office.ada, answer.thread)).messages) == 2
 
 
+async def test_an_answer_that_is_stopped_within_code_is_kept_with_the_code_ended(
+    office: Office, provider: Provider
+) -> None:
+    provider.pause_s = 0.1
+    provider.reply = "Ask for vacation like this [1]:\n```sh\n" + "leave --days 28\n" * 20
+    turns = Turns(office.services(provider.settings("ok")))
+    turn = turns.start(office.ada, str(uuid4()), str(uuid4()), str(uuid4()), "How many vacation days?")
+    seen: list[Event] = []
+    async for event in turn.events():
+        seen.append(event)
+        if isinstance(event, Delta) and "leave --days" in event.text:
+            turn.stop()
+    assert isinstance(seen[-1], Final)
+    assert seen[-1].answer.receipt.outcome == "stopped"
+    assert "leave --days 28\n" in seen[-1].answer.text
+    assert seen[-1].answer.text.endswith("\n```")
+
+
 async def test_a_stopped_answer_is_kept_as_far_as_it_was_shown(office: Office, provider: Provider) -> None:
     provider.pause_s = 0.1
     provider.reply = "Every employee has 28 days of vacation a year [1]. " * 5
