@@ -132,8 +132,9 @@ async def attack(
     await asyncio.gather(*(w.open() for w in watchers))
     kept.update({i: w.cookies for i, w in enumerate(watchers)})
     await asyncio.gather(*(w.begin(f"{rng.choice(QUESTIONS)} nonce-{uuid.uuid4().hex[:8]}") for w in watchers))
-    while heard and not any(w.answer for w in watchers):
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(READY_S):
+        while heard and not any(w.answer for w in watchers):
+            await asyncio.sleep(0.01)
     await asyncio.sleep(rng.uniform(0.0, LATEST_KILL_S))
     os.kill(server, signal.SIGKILL)
     for watcher in watchers:

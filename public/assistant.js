@@ -150,7 +150,7 @@
     // What is left: a button that is an icon alone says what it does by its place.
     for (const node of document.querySelectorAll("button:not([aria-label]):not(:has(img[alt]))")) {
       if (node.textContent.trim() || node.closest("#source-panel")) continue;
-      const key = node.closest(".bg-card") ? "copy_code" : node.closest(".ai-message") ? "copy" : node.closest("form") ? "show_password" : node.closest("main, #root") ? "down" : "";
+      const key = node.closest(".ai-message .bg-card") ? "copy_code" : node.closest(".ai-message") ? "copy" : node.closest("form") ? "show_password" : node.closest("main, #root") ? "down" : "";
       node.setAttribute("aria-label", words[key] || FALLBACK[key] || "…");
     }
     // What scrolls sideways is reached by the keyboard, too.

@@ -29,8 +29,9 @@ WHOLE_CHARS = 8_000
 LONG = 80
 # Changed documents that are named, those of them whose differences are told, and how many of these.
 LISTED, EXPLAINED, DIFFERENCES = 20, 5, 4
-# A document that was found before, or the version of it before or after it.
+# A block of code, see `page.Block`.
 _CODE = re.compile(r"^\t.*(?:\n\t.*)*", re.MULTILINE)
+# A document that was found before, or the version of it before or after it.
 _REFERENCE = re.compile(r"(?P<age>document|older|newer):(?P<id>\d{1,9})")
 
 

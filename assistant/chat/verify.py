@@ -90,7 +90,7 @@ class Source:
 
     @cached_property
     def squeezed(self) -> str:
-        return _squeezed(self.whole)
+        return facts.squeezed(self.whole)
 
     @cached_property
     def folded(self) -> str:
@@ -245,7 +245,7 @@ def _checked(text: str, passages: Mapping[int, Passage], language: str) -> list[
 
 def _of_code(text: str, start: int, end: int, sources: Sources, language: str) -> SentenceCheck:
     """What holds for a block of code: each of its lines must stand in a passage."""
-    lines = [_squeezed(facts.plain(line.removeprefix(">"))) for line in text[start:end].split("\n")[1:-1]]
+    lines = [facts.squeezed(facts.plain(line.removeprefix(">"))) for line in text[start:end].split("\n")[1:-1]]
     said = [line for line in lines if line.strip("…")]
     holding = [{n for n in sources.passages if line in sources.of([n]).squeezed} for line in said]
     if not all(holding):
@@ -253,10 +253,6 @@ def _of_code(text: str, start: int, end: int, sources: Sources, language: str) -
         return SentenceCheck(start=start, end=end, verdict=Verdict.UNCITED, reason=reason)
     cited = set.intersection(*holding) or set.union(*holding) if holding else set()
     return SentenceCheck(start=start, end=end, citations=tuple(sorted(cited)), verdict=Verdict.SUPPORTED)
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\s\-_]+", "", text).lower()
 
 
 def _inherited(text: str, end: int) -> list[int]:

@@ -176,7 +176,7 @@ def facts(text: str) -> list[Fact]:
         out += times
         rest = _blanked(rest, times)
     codes = [
-        Fact("code", m.group(), m.start(), m.end(), frozenset({_squeezed(m.group())})) for m in _CODE.finditer(rest)
+        Fact("code", m.group(), m.start(), m.end(), frozenset({squeezed(m.group())})) for m in _CODE.finditer(rest)
     ]
     out += codes
     rest = _blanked(rest, codes)
@@ -254,7 +254,8 @@ def _time(m: re.Match[str]) -> frozenset[Value]:
     return frozenset(readings)
 
 
-def _squeezed(text: str) -> str:
+def squeezed(text: str) -> str:
+    """A text without what two ways of writing a code, or a line of it, differ in: blanks, dashes, capitals."""
     return re.sub(r"[\s\-_]+", "", text).lower()
 
 
