@@ -155,6 +155,13 @@ async def test_a_whole_document_is_shown_with_its_places(house: Office) -> None:
     assert all(c.verdict != "unsupported" for c in answer.receipt.verification)
 
 
+async def test_a_whole_document_shows_its_code_as_it_is_and_its_number_below(house: Office) -> None:
+    await house.index.sync({"cache.md": "# Cache runbook\n\nRun:\n\n```sh\n  flush a[1] | sort\n  exit\n```\n"})
+    answer, _ = await house.ask(house.services(), "Open the Cache runbook")
+    assert "Run:\n\n```\nflush a[1] | sort\nexit\n```\n[1]" in answer.text
+    assert [c.document for c in answer.citations] == ["cache.md"]
+
+
 async def test_two_documents_are_compared_sentence_by_sentence(house: Office) -> None:
     answer, _ = await house.ask(house.services(), "Compare the travel policy 2023 with the travel policy 2026")
     assert "1 sentences say the same, 1 say it differently" in answer.text
